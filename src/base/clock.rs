@@ -1,0 +1,108 @@
+//! The wall clock, and one that tests wind by hand.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use chrono::{DateTime, Utc};
+
+/// A point in time, in whole milliseconds since 1970 (UTC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// Makes a moment from milliseconds since 1970.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Returns milliseconds since 1970.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the moment `after` later.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(millis_of(after)))
+    }
+
+    /// Returns the moment `before` earlier.
+    #[must_use]
+    pub fn minus(self, before: Duration) -> Self {
+        Self(self.0.saturating_sub(millis_of(before)))
+    }
+
+    /// Returns how long ago `earlier` was; zero when it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
+    }
+
+    /// Returns the moment as the store binds it.
+    #[must_use]
+    pub fn utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
+    }
+}
+
+impl From<DateTime<Utc>> for Moment {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at.timestamp_millis())
+    }
+}
+
+fn millis_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Tells the time of day.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is wound.
+    Hand(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// Makes a clock that shows `at` until it is wound.
+    #[must_use]
+    pub fn by_hand(at: Moment) -> Self {
+        Self::Hand(Arc::new(AtomicI64::new(at.millis())))
+    }
+
+    /// Returns what the clock shows.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match self {
+            Self::System => system_now(),
+            Self::Hand(millis) => Moment(millis.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Moves a hand-wound clock forward; the machine's clock cannot be wound.
+    pub fn wind(&self, by: Duration) {
+        if let Self::Hand(millis) = self {
+            millis.fetch_add(millis_of(by), Ordering::Relaxed);
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks the machine"
+)]
+fn system_now() -> Moment {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Moment(millis_of(since))
+}

@@ -1,0 +1,17 @@
+//! Words every module shares. Knows nobody.
+
+pub mod clock;
+pub mod ids;
+pub mod money;
+pub mod secret;
+pub mod tasks;
+pub mod tokens;
+
+pub use clock::{Clock, Moment};
+pub use ids::{
+    AllowanceId, ApiKeyId, CredentialId, GroupId, LimitId, ModelId, OfferId, OrganizationId,
+    ProviderId, RequestId, UserId,
+};
+pub use money::NanoUsd;
+pub use secret::Secret;
+pub use tokens::{Tokens, Usage};

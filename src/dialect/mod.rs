@@ -1,0 +1,1 @@
+//! Wire languages, spoken on both sides.

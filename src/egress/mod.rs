@@ -1,0 +1,1 @@
+//! Where we may connect to: resolved addresses, the SSRF guard.

@@ -1,0 +1,1 @@
+//! The data path. One file per step.

@@ -1,0 +1,1 @@
+//! Which offer answers. No I/O outside `store.rs`.

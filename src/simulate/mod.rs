@@ -1,0 +1,1 @@
+//! A simulated provider: demos, load tests, the test-suite.

@@ -1,0 +1,1 @@
+//! Everything the data path may read, in one immutable value.

@@ -1,0 +1,1 @@
+//! The doors to Postgres and Redis. No business inside.

@@ -1,0 +1,1 @@
+//! What Synaxis promises, in one binary.
