@@ -1,1 +1,5 @@
 //! The axum sidecar.
+
+pub mod settings;
+
+pub use settings::Settings;

@@ -11,7 +11,7 @@ use crate::base::{CredentialId, OrganizationId, ProviderId, Secret};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
-    /// OpenAI's chat, completions, embeddings and responses.
+    /// `OpenAI`'s chat, completions, embeddings and responses.
     Openai,
     /// Anthropic's messages.
     Anthropic,

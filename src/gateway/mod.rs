@@ -1,1 +1,5 @@
 //! The data path. One file per step.
+
+pub mod settings;
+
+pub use settings::Settings;
