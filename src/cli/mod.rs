@@ -3,10 +3,13 @@
 pub mod operator;
 pub mod settings;
 
+pub mod admin;
 pub mod check;
+pub mod dev;
 pub mod keys;
 pub mod migrate;
 pub mod orgs;
+pub mod stop;
 pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
@@ -27,6 +30,12 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run everything on this machine: servers, demo tenant, simulated providers, both planes
+    #[command(after_help = "Example: synaxis dev --state-dir .synaxis")]
+    Dev(Box<dev::DevArgs>),
+    /// Run the sidecar: API and console
+    #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
+    Admin,
     /// Tell every fault of the configuration at once
     #[command(after_help = "Example: synaxis check --print")]
     Check(check::CheckArgs),
@@ -50,7 +59,14 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(parent) = cli.config.die_with_parent
+        && let Err(error) = stop::die_with_parent(parent)
+    {
+        return failed(&error.into());
+    }
     match cli.command {
+        Command::Dev(args) => dev::run(&args, &cli.config),
+        Command::Admin => admin::run(&cli.config),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
         Command::Orgs(args) => orgs::run(&args, &cli.config),
