@@ -8,6 +8,7 @@ pub mod process;
 pub mod redis;
 pub mod report;
 pub mod state;
+pub mod tenant;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Instant};
 
@@ -114,6 +115,8 @@ async fn live(
     let mut kept = folder.kept()?;
     let planes = Planes::choose(args, config)?;
     let servers = start_servers(folder, args, &mut kept, processes).await?;
+    folder.keep(&kept)?;
+    tenant::ensure(&servers, &mut kept).await?;
     folder.keep(&kept)?;
     let setting = Setting {
         folder,
