@@ -1,1 +1,3 @@
 //! What Synaxis promises, in one binary.
+
+mod usage;
