@@ -253,7 +253,7 @@ async fn only_the_proxy_books_and_an_organization_sees_its_own_entries() {
     let database = Database::start().await;
     let entries: Vec<Entry> = (0..10).map(entry).collect();
     ingest(&database.proxy, &entries).await.unwrap();
-    let admin = Postgres::connect(&database.settings, Role::Admin).unwrap();
+    let admin = database.open(Role::Admin);
 
     let refused = ingest(&admin, &entries).await;
     assert!(matches!(refused, Err(NotBooked::Away(_))), "{refused:?}");

@@ -1,74 +1,41 @@
-//! A database of its own for each test, migrated, with a door for the proxy's role.
+//! The books of one test, as the proxy and as a superuser see them.
 
-use sqlx::{Connection, PgConnection, Row, postgres::PgRow};
-use synaxis::{
-    base::Secret,
-    store::{
-        Postgres, migrate,
-        postgres::{Role, Settings},
-    },
-};
-use uuid::Uuid;
+use sqlx::{PgConnection, Row, postgres::PgRow};
+use synaxis::store::postgres::{Postgres, Role};
 
-/// A fresh database; dropped with the value.
-pub(super) struct Database {
-    name: String,
-    pub(super) settings: Settings,
+use crate::stack::database::TestDatabase;
+
+/// A fresh database, dropped with the value.
+pub struct Database {
+    database: TestDatabase,
     /// As the proxy sees it.
-    pub(super) proxy: Postgres,
-}
-
-fn server() -> String {
-    let url = std::env::var_os("SYNAXIS_TEST_DATABASE_URL")
-        .expect("SYNAXIS_TEST_DATABASE_URL names a Postgres where databases can be made");
-    url.into_string().expect("the URL is UTF-8")
-}
-
-fn url_of(name: &str) -> Secret {
-    let mut url = url::Url::parse(&server()).expect("the URL can be read");
-    url.set_path(name);
-    Secret::new(url.to_string())
+    pub proxy: Postgres,
 }
 
 impl Database {
-    pub(super) async fn start() -> Self {
-        let name = format!("usage_{}", Uuid::now_v7().simple());
-        let mut server = PgConnection::connect(&server())
-            .await
-            .expect("Postgres runs");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}")))
-            .execute(&mut server)
-            .await
-            .expect("a database can be made");
-        let settings = Settings {
-            url: url_of(&name),
-            ..Settings::default()
-        };
-        migrate::migrate(&settings)
-            .await
-            .expect("it can be migrated");
-        let proxy = Postgres::connect(&settings, Role::Proxy).expect("the URL can be read");
+    pub async fn start() -> Self {
+        let database = TestDatabase::start().await;
         Self {
-            name,
-            settings,
-            proxy,
+            proxy: database.open(Role::Proxy),
+            database,
         }
     }
 
-    /// Another process' door.
-    pub(super) fn another_proxy(&self) -> Postgres {
-        Postgres::connect(&self.settings, Role::Proxy).expect("the URL can be read")
+    /// Opens it as one role, with a pool of its own.
+    pub fn open(&self, role: Role) -> Postgres {
+        self.database.open(role)
     }
 
-    /// A connection that sees everything.
-    pub(super) async fn superuser(&self) -> PgConnection {
-        PgConnection::connect(self.settings.url.expose())
-            .await
-            .expect("Postgres runs")
+    pub fn test_database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    pub async fn superuser(&self) -> PgConnection {
+        self.database.connect().await
     }
 
     /// Runs one statement that sees everything and returns its rows.
-    pub(super) async fn rows(&self, sql: &'static str) -> Vec<PgRow> {
+    pub async fn rows(&self, sql: &'static str) -> Vec<PgRow> {
         let mut conn = self.superuser().await;
         sqlx::query(sql)
             .fetch_all(&mut conn)
@@ -77,7 +44,7 @@ impl Database {
     }
 
     /// Runs one statement that sees everything and returns its one number; null is zero.
-    pub(super) async fn number(&self, sql: &'static str) -> i64 {
+    pub async fn number(&self, sql: &'static str) -> i64 {
         let rows = self.rows(sql).await;
         rows[0]
             .try_get::<Option<i64>, _>(0)
@@ -86,7 +53,7 @@ impl Database {
     }
 
     /// Says how the roll-up differs from the entries; empty when it does not.
-    pub(super) async fn roll_up_faults(&self) -> Vec<String> {
+    pub async fn roll_up_faults(&self) -> Vec<String> {
         let rows = self.rows(ROLL_UP_FAULTS).await;
         rows.iter().map(|row| row.get::<String, _>(0)).collect()
     }
@@ -109,27 +76,3 @@ const ROLL_UP_FAULTS: &str = "
     (select 'missing: ' || t::text from truth t except select 'missing: ' || k::text from kept k)
     union all
     (select 'extra: ' || k::text from kept k except select 'extra: ' || t::text from truth t)";
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let name = self.name.clone();
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let mut server = PgConnection::connect(&server())
-                    .await
-                    .expect("Postgres runs");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-                    "drop database {name} with (force)"
-                )))
-                .execute(&mut server)
-                .await
-                .expect("the database can be dropped");
-            });
-        });
-        let _ = dropping.join();
-    }
-}

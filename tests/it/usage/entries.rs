@@ -12,16 +12,16 @@ use synaxis::{
 use uuid::Uuid;
 
 /// The `number`th of a kind of thing.
-pub(super) fn id(number: u64) -> Uuid {
+pub fn id(number: u64) -> Uuid {
     Uuid::from_u64_pair(0x0190_0000_0000_7000, 0x8000_0000_0000_0000 | number)
 }
 
 /// A call that began now and ended well; `number` tells whose it is.
-pub(super) fn entry(number: u64) -> Entry {
+pub fn entry(number: u64) -> Entry {
     entry_at(Clock::System.now(), number)
 }
 
-pub(super) fn entry_at(at: Moment, number: u64) -> Entry {
+pub fn entry_at(at: Moment, number: u64) -> Entry {
     let offer = OfferId(id(300 + number % 3));
     Entry {
         request_id: RequestId::new(at),
@@ -63,7 +63,7 @@ pub(super) fn entry_at(at: Moment, number: u64) -> Entry {
 }
 
 /// The intent of a call: as if it died now.
-pub(super) fn intent(entry: &Entry) -> Intent {
+pub fn intent(entry: &Entry) -> Intent {
     Intent(Entry {
         finish: Finish::Abandoned,
         is_estimated: true,
@@ -76,7 +76,7 @@ pub(super) fn intent(entry: &Entry) -> Intent {
 }
 
 /// A spool with short waits.
-pub(super) fn settings(folder: &Path) -> Settings {
+pub fn settings(folder: &Path) -> Settings {
     Settings {
         spool_dir: folder.to_owned(),
         segment_bytes: 256 * 1024,
@@ -87,12 +87,12 @@ pub(super) fn settings(folder: &Path) -> Settings {
     }
 }
 
-pub(super) fn open(settings: &Settings) -> Arc<Spool> {
+pub fn open(settings: &Settings) -> Arc<Spool> {
     Spool::open(settings, &Clock::System).expect("the folder can be written")
 }
 
 /// The names of the segments in a folder.
-pub(super) fn segments(folder: &Path) -> Vec<String> {
+pub fn segments(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .expect("the folder can be read")
         .map(|file| {
@@ -105,15 +105,4 @@ pub(super) fn segments(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Waits until something holds; complains after half a minute.
-pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    for _ in 0..3_000 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("never: {what}");
 }
