@@ -1,7 +1,7 @@
 //! The ranges of settings whose modules leave them to the configuration.
 
 use super::{Fault, pending};
-use crate::{base::Secret, egress, keys, routing, store::postgres, usage};
+use crate::{base::Secret, egress, keys, routing, store::postgres, telemetry, usage};
 
 /// The longest wait that still is one: a day.
 const DAY_MS: u64 = 86_400_000;
@@ -117,6 +117,15 @@ pub(super) fn of_egress(egress: &egress::Settings) -> Vec<Fault> {
             1..=60_000,
         ),
     ])
+}
+
+/// Returns the faults of how the process logs.
+pub(super) fn of_telemetry(telemetry: &telemetry::Settings) -> Vec<Fault> {
+    let unread = telemetry::logs::check_level(&telemetry.level).is_err();
+    let mend =
+        "give error, warn, info, debug or trace, also for one module: info,synaxis::routing=debug";
+    let level = unread.then(|| Fault::new("level", "is no level", mend));
+    gather([level])
 }
 
 fn gather<const N: usize>(faults: [Option<Fault>; N]) -> Vec<Fault> {
