@@ -1,6 +1,7 @@
 //! `synaxis dev`: everything on this machine, nothing else needed.
 
 pub mod demo;
+pub mod fleet;
 pub mod machine;
 pub mod planes;
 pub mod postgres_server;
