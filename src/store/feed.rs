@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Changes read at once; a reader further behind reads everything again.
 const BATCH: i32 = 5_000;
 /// How long one question may take before the books count as away.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// A reader so many batches behind reads everything again.
 const BACKLOG: usize = 256;
 
@@ -81,6 +81,8 @@ pub enum News {
         /// When the books were asked.
         at: Moment,
     },
+    /// The books did not answer: nothing is known of what changed since the news before.
+    Silence,
     /// What came before is not known: anything read at an earlier `seq` may be old.
     Gap {
         /// The last change the books hold.
@@ -181,7 +183,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Waits for the next look at the books, at most about a second apart while they answer.
+    /// Waits for the next look at the books; they are at most three seconds apart.
     ///
     /// A reader that fell behind gets a [`News::Gap`]. `None` when the feed has ended.
     pub async fn next(&mut self) -> Option<News> {
@@ -234,8 +236,16 @@ async fn listen_once(postgres: &Postgres, state: &State) -> Result<(), StoreErro
 /// Asks the books for news on every wake and every beat.
 async fn ask(postgres: Postgres, state: Arc<State>) {
     loop {
+        let asked_at = state.clock.now();
         let answer = tokio::time::timeout(PATIENCE, ask_once(&postgres, &state)).await;
         let is_answered = matches!(answer, Ok(Ok(())));
+        // A question that ran out while this process was stopped says nothing about the books.
+        if !is_answered && state.clock.now().since(asked_at) > PATIENCE * 2 {
+            continue;
+        }
+        if !is_answered {
+            let _ = state.news.send(News::Silence);
+        }
         let was_answered = state.is_answered.swap(is_answered, Ordering::AcqRel);
         if was_answered && !is_answered {
             tracing::warn!("the books do not answer, the view ages");
