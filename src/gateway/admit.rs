@@ -9,8 +9,8 @@ use crate::{
     base::{CredentialId, Moment, RequestId},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
     quota::{
-        self, Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit,
-        Meter, Mode, Standing, Subject, Window,
+        Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit, Meter,
+        Mode, Standing, Subject, Window,
     },
     routing::{Candidate, Plan},
 };
@@ -37,22 +37,39 @@ pub(super) async fn admit(
     now: Moment,
 ) -> Result<Admission, Refusal> {
     let limits = caller.grant.limits.as_slice();
-    let bids: Vec<Bid> =
-        plan.candidates.iter().map(|candidate| bid(candidate, limits, size)).collect();
+    let bids: Vec<Bid> = plan
+        .candidates
+        .iter()
+        .map(|candidate| bid(candidate, limits, size))
+        .collect();
     let organization = caller.grant.organization_id;
-    let ask = Ask { id, organization, limits, bids: &bids, now };
+    let ask = Ask {
+        id,
+        organization,
+        limits,
+        bids: &bids,
+        now,
+    };
     let decision = ledger.admit(ask).await.map_err(|unavailable| {
         tracing::warn!(error = %unavailable, exchange.id = %id, "limits cannot be checked");
         Refusal::QuotaUnavailable
     })?;
     match decision {
-        Decision::Held { hold, bid, standings } => {
-            Ok(Admission { hold, candidate: bid, bids, standings })
-        }
+        Decision::Held {
+            hold,
+            bid,
+            standings,
+        } => Ok(Admission {
+            hold,
+            candidate: bid,
+            bids,
+            standings,
+        }),
         Decision::Denied { limit, wait, .. } => Err(reached(limits.get(limit), wait)),
-        Decision::Full { wait } => {
-            Err(Refusal::ProvidersLimited { model: requested_model(plan), wait })
-        }
+        Decision::Full { wait } => Err(Refusal::ProvidersLimited {
+            model: requested_model(plan),
+            wait,
+        }),
         Decision::TooLarge { limit } => Err(too_large(limits.get(limit))),
     }
 }
@@ -67,30 +84,48 @@ pub(super) async fn move_on(
     match ledger.adjust(hold, spent, bids).await {
         Ok(Adjusted::Held { bid }) => Ok(bid),
         Ok(Adjusted::Denied { wait, .. }) => Err(reached(None, wait)),
-        Ok(Adjusted::Full { wait }) => {
-            Err(Refusal::ProvidersLimited { model: String::new(), wait })
-        }
+        Ok(Adjusted::Full { wait }) => Err(Refusal::ProvidersLimited {
+            model: String::new(),
+            wait,
+        }),
         Err(_) => Err(Refusal::QuotaUnavailable),
     }
 }
 
 fn requested_model(plan: &Plan) -> String {
-    plan.candidates.first().map(|first| first.offer.model.name.clone()).unwrap_or_default()
+    plan.candidates
+        .first()
+        .map(|first| first.offer.model.name.clone())
+        .unwrap_or_default()
 }
 
 fn reached(limit: Option<&Limit>, wait: Duration) -> Refusal {
     let (meter, amount) = limit.map_or((Meter::Requests, 0), |limit| (limit.meter, limit.amount));
-    Refusal::LimitReached { meter, amount, wait }
+    Refusal::LimitReached {
+        meter,
+        amount,
+        wait,
+    }
 }
 
 fn too_large(limit: Option<&Limit>) -> Refusal {
-    let (meter, amount) = limit.map_or((Meter::TotalTokens, 0), |limit| (limit.meter, limit.amount));
-    Refusal::RequestExceedsLimit { meter: super::refuse::meter_words(meter), amount }
+    let (meter, amount) =
+        limit.map_or((Meter::TotalTokens, 0), |limit| (limit.meter, limit.amount));
+    Refusal::RequestExceedsLimit {
+        meter: super::refuse::meter_words(meter),
+        amount,
+    }
 }
 
 fn bid(candidate: &Candidate, limits: &[Limit], size: &Size) -> Bid {
-    let tenant = limits.iter().map(|limit| amount(limit, candidate, size)).collect();
-    let credential = candidate.credential.as_ref().map(|credential| credential.id);
+    let tenant = limits
+        .iter()
+        .map(|limit| amount(limit, candidate, size))
+        .collect();
+    let credential = candidate
+        .credential
+        .as_ref()
+        .map(|credential| credential.id);
     let own = candidate
         .offer
         .allowances
@@ -108,7 +143,11 @@ fn bid(candidate: &Candidate, limits: &[Limit], size: &Size) -> Bid {
 fn amount(limit: &Limit, candidate: &Candidate, size: &Size) -> u64 {
     let (input, output, cost) = match limit.enforcement {
         Enforcement::Hard => (size.input_bound, size.output_bound, candidate.bound_cost),
-        Enforcement::Soft => (size.input_expected, size.output_expected, candidate.expected_cost),
+        Enforcement::Soft => (
+            size.input_expected,
+            size.output_expected,
+            candidate.expected_cost,
+        ),
     };
     match limit.meter {
         Meter::Requests | Meter::Concurrent => 1,
@@ -142,7 +181,7 @@ fn as_limit(
         AllowanceWindow::Day => Window::Day,
         AllowanceWindow::Month => Window::Month,
     };
-    quota::Limit {
+    Limit {
         id: allowance.id.uuid(),
         subject,
         meter,

@@ -44,7 +44,11 @@ pub(super) async fn write(
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     let is_bare = session.req_header().method == Method::HEAD || body.is_empty();
     session.write_response_header(Box::new(head)).await?;
-    if is_bare { session.finish_body().await } else { session.write_response_body(body, true).await }
+    if is_bare {
+        session.finish_body().await
+    } else {
+        session.write_response_body(body, true).await
+    }
 }
 
 /// Writes JSON.
@@ -64,14 +68,18 @@ pub(super) async fn refuse(
     refusal: &Refusal,
 ) -> pingora::Result<()> {
     let (dialect, request_id) = (exchange.endpoint.dialect(), exchange.id_text.as_str());
-    let is_open = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let is_open = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational());
     if is_open {
         let event = Bytes::from(refusal.event(exchange.endpoint, request_id));
         session.write_response_body(event, false).await?;
         return session.write_response_body(Bytes::new(), true).await;
     }
     let status = refusal.answer().status;
-    let Some(mut head) = head(status, request_id, None) else { return Ok(()) };
+    let Some(mut head) = head(status, request_id, None) else {
+        return Ok(());
+    };
     if dialect == Dialect::Anthropic {
         head.insert_header("request-id", request_id)?;
     }
@@ -98,21 +106,33 @@ pub(super) fn insert_limits(
         let tightest = limits
             .iter()
             .zip(standings)
-            .filter(|(limit, _)| limit.mode == Mode::Enforce && Family::of(limit.meter) == Some(family))
+            .filter(|(limit, _)| {
+                limit.mode == Mode::Enforce && Family::of(limit.meter) == Some(family)
+            })
             .min_by_key(|(limit, standing)| share_left(limit, standing));
-        let Some((limit, standing)) = tightest else { continue };
+        let Some((limit, standing)) = tightest else {
+            continue;
+        };
         let [limit_name, remaining_name, reset_name] = names;
         head.insert_header(limit_name, limit.amount).ok()?;
-        head.insert_header(remaining_name, standing.remaining).ok()?;
-        head.insert_header(reset_name, spelled(standing.reset)).ok()?;
+        head.insert_header(remaining_name, standing.remaining)
+            .ok()?;
+        head.insert_header(reset_name, spelled(standing.reset))
+            .ok()?;
     }
     Some(())
 }
 
-const LIMIT_HEADERS_OF_REQUESTS: [&str; 3] =
-    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-const LIMIT_HEADERS_OF_TOKENS: [&str; 3] =
-    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+const LIMIT_HEADERS_OF_REQUESTS: [&str; 3] = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+];
+const LIMIT_HEADERS_OF_TOKENS: [&str; 3] = [
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+];
 
 /// What a pair of rate-limit headers speaks of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,9 +188,12 @@ mod tests {
 
     #[test]
     fn durations_are_spelled_as_sdks_expect() {
-        for (millis, text) in
-            [(12, "12ms"), (1_000, "1s"), (360_000, "6m0s"), (3_723_000, "1h2m3s")]
-        {
+        for (millis, text) in [
+            (12, "12ms"),
+            (1_000, "1s"),
+            (360_000, "6m0s"),
+            (3_723_000, "1h2m3s"),
+        ] {
             assert_eq!(spelled(Duration::from_millis(millis)), text);
         }
     }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Where SDKs put the key; the first is the usual one.
-const KEY_HEADERS: [HeaderName; 4] = [
+static KEY_HEADERS: [HeaderName; 4] = [
     header::AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("api-key"),
@@ -42,10 +42,13 @@ pub(super) async fn authenticate(
     let credential = find_credential(headers)?.ok_or(Refusal::UnknownKey)?;
     let grant = match keys.find_cached(credential) {
         Some(grant) => grant,
-        None => keys.lookup(credential).await.map_err(|missing| match missing {
-            NoGrant::Unknown => Refusal::UnknownKey,
-            NoGrant::Unavailable => Refusal::KeysUnavailable,
-        })?,
+        None => keys
+            .lookup(credential)
+            .await
+            .map_err(|missing| match missing {
+                NoGrant::Unknown => Refusal::UnknownKey,
+                NoGrant::Unavailable => Refusal::KeysUnavailable,
+            })?,
     };
     match grant.standing {
         Standing::Revoked => return Err(Refusal::RevokedKey),
@@ -65,13 +68,23 @@ pub(super) async fn authenticate(
 fn find_credential(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut found: Option<&str> = None;
     let written = KEY_HEADERS.iter().flat_map(|name| {
-        headers.get_all(name).into_iter().map(move |value| (name, value))
+        headers
+            .get_all(name)
+            .into_iter()
+            .map(move |value| (name, value))
     });
     for (name, value) in written {
-        let Ok(text) = value.to_str() else { return Err(Refusal::UnknownKey) };
-        let credential =
-            if *name == header::AUTHORIZATION { bearer(text) } else { Some(text.trim()) };
-        let Some(credential) = credential else { continue };
+        let Ok(text) = value.to_str() else {
+            return Err(Refusal::UnknownKey);
+        };
+        let credential = if *name == header::AUTHORIZATION {
+            bearer(text)
+        } else {
+            Some(text.trim())
+        };
+        let Some(credential) = credential else {
+            continue;
+        };
         if found.is_some_and(|other| other != credential) {
             return Err(Refusal::TwoKeys);
         }
@@ -82,12 +95,16 @@ fn find_credential(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 
 fn bearer(text: &str) -> Option<&str> {
     let (scheme, credential) = text.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| credential.trim())
 }
 
 fn subprotocol(headers: &HeaderMap) -> Option<&str> {
     let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
-    protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(SUBPROTOCOL_KEY))
+    protocols
+        .split(',')
+        .find_map(|protocol| protocol.trim().strip_prefix(SUBPROTOCOL_KEY))
 }
 
 /// Returns the caller's true address: the peer's, or what the last trusted proxy in the chain saw.
@@ -106,7 +123,9 @@ pub(super) fn true_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet])
     let mut seen = peer;
     for hop in hops.iter().rev() {
         // What a trusted proxy could not write is not believed, nor anything before it.
-        let Ok(address) = hop.parse::<IpAddr>() else { break };
+        let Ok(address) = hop.parse::<IpAddr>() else {
+            break;
+        };
         seen = address;
         if !is_trusted(&address) {
             break;
@@ -134,9 +153,16 @@ mod tests {
             ("x-api-key", "k"),
             ("api-key", "k"),
             ("x-goog-api-key", " k "),
-            ("sec-websocket-protocol", "realtime, openai-insecure-api-key.k"),
+            (
+                "sec-websocket-protocol",
+                "realtime, openai-insecure-api-key.k",
+            ),
         ] {
-            assert_eq!(find_credential(&headers(&[(name, value)])).unwrap(), Some("k"), "{name}");
+            assert_eq!(
+                find_credential(&headers(&[(name, value)])).unwrap(),
+                Some("k"),
+                "{name}"
+            );
         }
     }
 

@@ -24,26 +24,39 @@ pub(super) struct BodyBounds {
 const FIRST_ALLOCATION: usize = 1024 * 1024;
 
 /// Reads the whole body.
-pub(super) async fn read(session: &mut ServerSession, bounds: BodyBounds) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    session: &mut ServerSession,
+    bounds: BodyBounds,
+) -> Result<Bytes, Refusal> {
     let claimed = claimed_length(session);
     if claimed.is_some_and(|claimed| bounds.bytes < claimed) {
-        return Err(Refusal::TooLarge { limit_bytes: bounds.bytes });
+        return Err(Refusal::TooLarge {
+            limit_bytes: bounds.bytes,
+        });
     }
     promise_continue(session).await?;
     let began = Instant::now();
-    let Some(first) = next(session, bounds, began, 0).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(session, bounds, began, 0).await? else {
+        return Ok(Bytes::new());
+    };
     let mut received = length(&first);
     if bounds.bytes < received {
-        return Err(Refusal::TooLarge { limit_bytes: bounds.bytes });
+        return Err(Refusal::TooLarge {
+            limit_bytes: bounds.bytes,
+        });
     }
-    let Some(second) = next(session, bounds, began, received).await? else { return Ok(first) };
+    let Some(second) = next(session, bounds, began, received).await? else {
+        return Ok(first);
+    };
     let mut body = BytesMut::with_capacity(room_for(claimed));
     body.extend_from_slice(&first);
     let mut chunk = Some(second);
     while let Some(bytes) = chunk {
         received = received.saturating_add(length(&bytes));
         if bounds.bytes < received {
-            return Err(Refusal::TooLarge { limit_bytes: bounds.bytes });
+            return Err(Refusal::TooLarge {
+                limit_bytes: bounds.bytes,
+            });
         }
         body.extend_from_slice(&bytes);
         chunk = next(session, bounds, began, received).await?;
@@ -52,11 +65,19 @@ pub(super) async fn read(session: &mut ServerSession, bounds: BodyBounds) -> Res
 }
 
 fn claimed_length(session: &ServerSession) -> Option<u64> {
-    session.get_header(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    session
+        .get_header(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn room_for(claimed: Option<u64>) -> usize {
-    claimed.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default().min(FIRST_ALLOCATION)
+    claimed
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or_default()
+        .min(FIRST_ALLOCATION)
 }
 
 fn length(bytes: &Bytes) -> u64 {
@@ -70,7 +91,10 @@ async fn promise_continue(session: &mut ServerSession) -> Result<(), Refusal> {
     }
     // Writing the interim answer with an unread body would turn keep-alive off.
     let keepalive = session.get_keepalive();
-    session.write_continue_response().await.map_err(|_| Refusal::CallerGone)?;
+    session
+        .write_continue_response()
+        .await
+        .map_err(|_| Refusal::CallerGone)?;
     session.set_keepalive(keepalive);
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! The life of one request, step by step: framing, caller, body, plan, admission, answer, books.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
 use serde_json::{Map, Value};
@@ -20,10 +23,11 @@ use super::{
     refuse::Refusal,
     route::{Demand, Size, route},
     settle::{Attribution, Booking},
+    upstream,
 };
 use crate::{
-    base::Usage,
-    dialect::{self, Ask, Endpoint},
+    dialect::{self, Ask},
+    routing::Plan,
 };
 
 /// What the phases do after the filter.
@@ -48,16 +52,17 @@ pub(super) async fn serve(
     if gateway.drain.phase() == Phase::Cutting {
         return Err(Refusal::Draining);
     }
-    let head = session.req_header().clone();
+    let head = session.req_header();
     let target = Target::of(&head.method, head.uri.path(), &head.headers);
     exchange.endpoint = target.endpoint();
-    let address = true_address(exchange.peer(), &head.headers, &gateway.settings.trusted_proxies);
+    let address = true_address(
+        exchange.peer(),
+        &head.headers,
+        &gateway.settings.trusted_proxies,
+    );
     let caller = authenticate(&head.headers, address, &gateway.keys, exchange.began).await?;
     match target {
-        Target::Call(endpoint) => {
-            let place = Place { endpoint, path: path_and_query(head.uri.path(), head.uri.query()) };
-            model_call(gateway, session, exchange, &head.headers, caller, place).await
-        }
+        Target::Call(_) => Box::pin(model_call(gateway, session, exchange, &caller)).await,
         Target::Raw => raw::open_body(gateway, session, exchange, &caller).await,
         Target::Realtime => raw::open_socket(gateway, session, exchange, &caller).await,
         Target::Models => local::models(gateway, session, exchange, &caller).await,
@@ -67,67 +72,96 @@ pub(super) async fn serve(
     }
 }
 
-/// Where a model call came to.
-struct Place {
-    endpoint: Endpoint,
-    /// What stands behind `/v1/`, query included.
-    path: String,
+/// A model call that was read, planned and admitted.
+struct Admitted {
+    ask: Ask,
+    body: Bytes,
+    size: Size,
+    plan: Plan,
+    admission: Admission,
 }
 
 async fn model_call(
     gateway: &Gateway,
     session: &mut ServerSession,
     exchange: &mut Exchange,
-    headers: &HeaderMap,
-    caller: Caller,
-    place: Place,
+    caller: &Caller,
 ) -> Result<Then, Refusal> {
-    let body = body::read(session, body_bounds(gateway, &caller)).await?;
-    let ask = dialect::read(place.endpoint, &body).map_err(Refusal::Fault)?;
-    let view = gateway.view.load_full();
-    let now = exchange.began;
-    let size = Size::of(&ask, place.endpoint, &caller.grant);
-    let demand = Demand::of(&ask, place.endpoint);
-    let plan = route(&view.catalog, &caller, &demand, &size, &gateway.health, now)?;
-    let admission =
-        admit(&gateway.books.ledger, exchange.id, &caller, &plan, &size, now).await?;
-    let Admission { hold, candidate, bids, standings } = admission;
-    let expected = Usage {
-        input: size.input_expected,
-        output: size.output_expected,
-        ..Usage::default()
-    };
-    let attribution = attribution(headers, &ask);
+    let admitted = let_in(gateway, session, exchange, caller).await?;
+    let Admitted {
+        ask,
+        body,
+        size,
+        plan,
+        admission,
+    } = admitted;
+    let head = session.req_header();
+    let path = path_and_query(head.uri.path(), head.uri.query());
+    let forwarded = upstream::forwarded(&head.headers);
+    let attribution = attribution(&head.headers, &ask);
     let client_request_id = attribution.client_request_id.clone();
+    let grant = &caller.grant;
+    let expected = size.expected();
     let booking = Booking::open(
-        &gateway.books, exchange, &caller.grant, attribution, hold, &plan, expected,
+        &gateway.books,
+        exchange,
+        grant,
+        attribution,
+        admission.hold,
+        &plan,
+        expected,
     );
     exchange.in_flight = Some(gateway.drain.enter());
     let downstream = Downstream::new(
         session,
         &gateway.drain,
         (&exchange.id_text, client_request_id.as_deref()),
-        (&caller.grant.limits, standings),
+        (&grant.limits, admission.standings),
         ask.is_stream,
-        gateway.settings.comment_after(),
+        Duration::from_secs(gateway.settings.keepalive_comment_s),
     );
     let call = Call {
         gateway,
         downstream,
         booking,
         plan,
-        bids,
-        endpoint: place.endpoint,
-        path: &place.path,
-        headers,
+        bids: admission.bids,
+        endpoint: exchange.endpoint,
+        path: &path,
+        forwarded: &forwarded,
         request_id: &exchange.id_text,
         ask,
         body,
         size,
         started: exchange.started,
-        default_output: caller.grant.default_max_output_tokens,
+        default_output: grant.default_max_output_tokens,
     };
-    call.run(candidate).await.map(|()| Then::Done)
+    call.run(admission.candidate).await.map(|()| Then::Done)
+}
+
+/// Reads, plans and admits a model call.
+async fn let_in(
+    gateway: &Gateway,
+    session: &mut ServerSession,
+    exchange: &Exchange,
+    caller: &Caller,
+) -> Result<Admitted, Refusal> {
+    let body = body::read(session, body_bounds(gateway, caller)).await?;
+    let ask = dialect::read(exchange.endpoint, &body).map_err(Refusal::Fault)?;
+    let now = exchange.began;
+    let size = Size::of(&ask, exchange.endpoint, &caller.grant);
+    let demand = Demand::of(&ask, exchange.endpoint);
+    let view = gateway.view.load_full();
+    let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
+    let ledger = &gateway.books.ledger;
+    let admission = admit(ledger, exchange.id, caller, &plan, &size, now).await?;
+    Ok(Admitted {
+        ask,
+        body,
+        size,
+        plan,
+        admission,
+    })
 }
 
 pub(super) fn body_bounds(gateway: &Gateway, caller: &Caller) -> BodyBounds {
@@ -135,7 +169,7 @@ pub(super) fn body_bounds(gateway: &Gateway, caller: &Caller) -> BodyBounds {
     let own = caller.grant.body_limit_bytes.unwrap_or(u64::MAX);
     BodyBounds {
         bytes: own.min(settings.body_limit_bytes),
-        time: settings.body_deadline(),
+        time: Duration::from_secs(settings.body_deadline_s),
         bytes_per_second: settings.body_min_bytes_per_s,
     }
 }
@@ -156,15 +190,25 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
         (value.len() <= MAX_ATTRIBUTION).then(|| value.to_owned())
     };
     let mut tags = Map::new();
-    if let Some(user) = ask.user.as_ref().filter(|user| user.len() <= MAX_ATTRIBUTION) {
+    if let Some(user) = ask
+        .user
+        .as_ref()
+        .filter(|user| user.len() <= MAX_ATTRIBUTION)
+    {
         tags.insert("user".to_owned(), Value::String(user.clone()));
     }
-    let metadata = ask.metadata.as_ref().filter(|raw| raw.get().len() <= MAX_ATTRIBUTION);
+    let metadata = ask
+        .metadata
+        .as_ref()
+        .filter(|raw| raw.get().len() <= MAX_ATTRIBUTION);
     if let Some(metadata) = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
         tags.insert("metadata".to_owned(), metadata);
     }
     if let Some(written) = text("x-synaxis-tags") {
-        let list = written.split(',').map(|tag| Value::String(tag.trim().to_owned())).collect();
+        let list = written
+            .split(',')
+            .map(|tag| Value::String(tag.trim().to_owned()))
+            .collect();
         tags.insert("tags".to_owned(), Value::Array(list));
     }
     Attribution {

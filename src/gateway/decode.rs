@@ -37,12 +37,14 @@ impl Decoder {
         let name = encoding.map_or("identity", |value| value.to_str().unwrap_or("unknown"));
         match name.trim() {
             "identity" | "" => Some(Self::Identity),
-            "gzip" | "x-gzip" => {
-                Some(Self::Gzip(Box::new(GzDecoder::new(Vec::new())), Sizes::default()))
-            }
-            "deflate" => {
-                Some(Self::Deflate(Box::new(ZlibDecoder::new(Vec::new())), Sizes::default()))
-            }
+            "gzip" | "x-gzip" => Some(Self::Gzip(
+                Box::new(GzDecoder::new(Vec::new())),
+                Sizes::default(),
+            )),
+            "deflate" => Some(Self::Deflate(
+                Box::new(ZlibDecoder::new(Vec::new())),
+                Sizes::default(),
+            )),
             _ => None,
         }
     }
@@ -70,7 +72,10 @@ impl Decoder {
 }
 
 fn unpack(decoder: &mut impl Write, piece: &[u8]) -> Result<(), Undecodable> {
-    decoder.write_all(piece).and_then(|()| decoder.flush()).map_err(|_| Undecodable)
+    decoder
+        .write_all(piece)
+        .and_then(|()| decoder.flush())
+        .map_err(|_| Undecodable)
 }
 
 fn length(bytes: usize) -> u64 {

@@ -74,11 +74,6 @@ impl<'a> Downstream<'a> {
         }
     }
 
-    /// Says whether the caller has seen the answer's head.
-    pub(super) fn is_head_sent(&self) -> bool {
-        self.is_head_sent
-    }
-
     /// Runs `work` while watching the caller; a stream that is silent for long is given a comment.
     pub(super) async fn watched<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
         tokio::pin!(work);
@@ -118,19 +113,28 @@ impl<'a> Downstream<'a> {
         }
         answer::frame_as_stream(self.session, &mut head);
         self.is_head_sent = true;
-        self.session.write_response_header(Box::new(head)).await.map_err(|_| Gone::Left)
+        self.session
+            .write_response_header(Box::new(head))
+            .await
+            .map_err(|_| Gone::Left)
     }
 
     /// Writes a piece of a stream; it is on the caller's socket when this returns.
     pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), Gone> {
-        self.session.write_response_body(piece, false).await.map_err(|_| Gone::Left)?;
+        self.session
+            .write_response_body(piece, false)
+            .await
+            .map_err(|_| Gone::Left)?;
         self.silent_since = Instant::now();
         Ok(())
     }
 
     /// Ends a stream.
     pub(super) async fn end(&mut self) -> Result<(), Gone> {
-        self.session.write_response_body(Bytes::new(), true).await.map_err(|_| Gone::Left)
+        self.session
+            .write_response_body(Bytes::new(), true)
+            .await
+            .map_err(|_| Gone::Left)
     }
 
     /// Answers with a whole reply.
@@ -142,20 +146,26 @@ impl<'a> Downstream<'a> {
     ) -> Result<(), Gone> {
         let mut head = self.head(status).ok_or(Gone::Left)?;
         for (name, value) in extra {
-            head.insert_header(*name, value.clone()).map_err(|_| Gone::Left)?;
+            head.insert_header(*name, value.clone())
+                .map_err(|_| Gone::Left)?;
         }
         self.is_head_sent = true;
-        answer::write(self.session, head, body).await.map_err(|_| Gone::Left)
+        answer::write(self.session, head, body)
+            .await
+            .map_err(|_| Gone::Left)
     }
 
     /// Begins a head with what every answer of a call carries.
     fn head(&self, status: StatusCode) -> Option<ResponseHeader> {
         let mut head = answer::head(status, self.request_id, self.client_request_id)?;
         let story = &self.story;
-        head.insert_header("x-synaxis-provider", story.provider.as_str()).ok()?;
-        head.insert_header("x-synaxis-model", story.model.as_str()).ok()?;
+        head.insert_header("x-synaxis-provider", story.provider.as_str())
+            .ok()?;
+        head.insert_header("x-synaxis-model", story.model.as_str())
+            .ok()?;
         head.insert_header("x-synaxis-tier", story.tier).ok()?;
-        head.insert_header("x-synaxis-attempts", story.attempts).ok()?;
+        head.insert_header("x-synaxis-attempts", story.attempts)
+            .ok()?;
         head.insert_header("x-synaxis-route", story.route).ok()?;
         answer::insert_limits(&mut head, self.limits, &self.standings)?;
         Some(head)

@@ -16,6 +16,7 @@ use super::{
     verdict,
 };
 use crate::{
+    base::Tokens,
     catalog::{AllowanceMeter, Offer, Tier},
     dialect::{self, Ask, Changes, Endpoint, fault::Kind},
     quota::Bid,
@@ -33,7 +34,8 @@ pub(super) struct Call<'a> {
     pub(super) endpoint: Endpoint,
     /// What stands behind `/v1/`, query included.
     pub(super) path: &'a str,
-    pub(super) headers: &'a HeaderMap,
+    /// What of the caller's headers is a provider's business.
+    pub(super) forwarded: &'a HeaderMap,
     pub(super) request_id: &'a str,
     pub(super) ask: Ask,
     pub(super) body: Bytes,
@@ -101,7 +103,7 @@ impl Call<'_> {
         let outgoing = Outgoing {
             method: Method::POST,
             path: self.path,
-            caller_headers: self.headers,
+            forwarded: self.forwarded,
             request_id: self.request_id,
             is_stream: self.ask.is_stream,
             pieces: &pieces,
@@ -117,11 +119,16 @@ impl Call<'_> {
             credential,
             &outgoing,
         );
-        let upstream = self.downstream.watched(Box::pin(call)).await?.map_err(End::Failed)?;
+        let upstream = self
+            .downstream
+            .watched(Box::pin(call))
+            .await?
+            .map_err(End::Failed)?;
         if self.ask.is_stream && is_event_stream(upstream.headers()) {
-            self.relay(candidate, upstream, began).await
+            // Streams live long: what a whole reply needs room for is not kept beside them.
+            Box::pin(self.relay(candidate, upstream, began)).await
         } else {
-            self.deliver(candidate, upstream, began).await
+            Box::pin(self.deliver(candidate, upstream, began)).await
         }
     }
 
@@ -132,13 +139,18 @@ impl Call<'_> {
         mut upstream: Upstream,
         began: Instant,
     ) -> Result<(), End> {
-        let body = self.downstream.watched(upstream.whole()).await?.map_err(End::Failed)?;
+        let body = self
+            .downstream
+            .watched(upstream.whole())
+            .await?
+            .map_err(End::Failed)?;
         let first_byte_ms = millis_since(self.started);
         let kind = content_type(&upstream);
         let status = upstream.status();
         upstream.release(&self.gateway.connector).await;
-        let is_json =
-            kind.as_ref().is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
+        let is_json = kind
+            .as_ref()
+            .is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
         let spoken = candidate.offer.provider.dialect;
         match meter::judge(spoken, self.endpoint, is_json, &body) {
             Reply::Answer => {}
@@ -148,10 +160,15 @@ impl Call<'_> {
         let mut tally = Tally::of_reply(spoken, self.endpoint, &body, expected);
         tally.first_byte_ms = Some(first_byte_ms);
         self.answered(candidate, first_byte_ms, status.as_u16(), began);
-        let receipt = self.booking.finish(Finish::Complete, status.as_u16(), &tally);
+        let receipt = self
+            .booking
+            .finish(Finish::Complete, status.as_u16(), &tally);
         let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
         // A caller who leaves now has an answer booked that it did not wait for: the provider has done its work.
-        let _gone = self.downstream.reply(status, &receipt_headers(kind, receipt), body).await;
+        let _gone = self
+            .downstream
+            .reply(status, &receipt_headers(kind, receipt), body)
+            .await;
         Ok(())
     }
 
@@ -164,11 +181,17 @@ impl Call<'_> {
         began: Instant,
     ) {
         let gateway = self.gateway;
-        let credential = candidate.credential.as_ref().map(|credential| credential.id);
+        let credential = candidate
+            .credential
+            .as_ref()
+            .map(|credential| credential.id);
         let offer = &candidate.offer;
-        gateway.health.succeeded(offer.id, credential, first_byte_ms, gateway.clock.now());
+        gateway
+            .health
+            .succeeded(offer.id, credential, first_byte_ms, gateway.clock.now());
         gateway.metrics.attempt("ok");
-        self.booking.attempt_answered(candidate, status, millis_since(began));
+        self.booking
+            .attempt_answered(candidate, status, millis_since(began));
     }
 
     /// Notes why an attempt failed: for the entry, for the metrics, for everybody who would try next.
@@ -176,7 +199,12 @@ impl Call<'_> {
         let outcome = failure.outcome();
         self.gateway.metrics.attempt(outcome);
         self.gateway.metrics.fallback(outcome);
-        verdict::teach(&self.gateway.health, candidate, failure, self.gateway.clock.now());
+        verdict::teach(
+            &self.gateway.health,
+            candidate,
+            failure,
+            self.gateway.clock.now(),
+        );
         let failed = FailedAttempt {
             outcome,
             status: failure.status(),
@@ -201,7 +229,7 @@ impl Call<'_> {
         let left = self.plan.candidates.get(from..)?;
         let fits = |candidate: &Candidate| match failure {
             Failure::Status { fault, .. } if fault.kind == Kind::ContextLength => {
-                self.plan.reads_more(candidate, at)
+                self.window_of(at) < candidate.offer.context_window()
             }
             _ => true,
         };
@@ -216,6 +244,13 @@ impl Call<'_> {
         }
     }
 
+    fn window_of(&self, at: usize) -> Option<Tokens> {
+        self.plan
+            .candidates
+            .get(at)
+            .and_then(|candidate| candidate.offer.context_window())
+    }
+
     /// Ends a call whose plan is spent.
     fn spent(&mut self, failure: &Failure) -> Result<(), Refusal> {
         let refusal = verdict::refusal(failure, &self.ask.model);
@@ -223,12 +258,14 @@ impl Call<'_> {
             Refusal::RefusedUpstream { .. } => Finish::RefusedUpstream,
             _ => Finish::Failed,
         };
-        self.booking.give_up(finish, refusal.answer().status.as_u16());
+        self.booking
+            .give_up(finish, refusal.answer().status.as_u16());
         Err(refusal)
     }
 
     fn refused(&mut self, refusal: Refusal) -> Result<(), Refusal> {
-        self.booking.give_up(Finish::Failed, refusal.answer().status.as_u16());
+        self.booking
+            .give_up(Finish::Failed, refusal.answer().status.as_u16());
         Err(refusal)
     }
 
@@ -239,14 +276,17 @@ impl Call<'_> {
             Gone::Cut => Refusal::Draining,
         };
         let usage = Tally::of(None, self.size.input_expected, 0);
-        self.booking.finish(Finish::ClientGone, refusal.answer().status.as_u16(), &usage);
+        self.booking
+            .finish(Finish::ClientGone, refusal.answer().status.as_u16(), &usage);
         Err(refusal)
     }
 
     /// Returns the output limit that must stand in the body so that what was held is enough.
     fn output_limit(&self, offer: &Offer) -> Option<u64> {
-        let counts_tokens =
-            offer.allowances.iter().any(|allowance| allowance.meter == AllowanceMeter::Tokens);
+        let counts_tokens = offer
+            .allowances
+            .iter()
+            .any(|allowance| allowance.meter == AllowanceMeter::Tokens);
         let is_unsaid = self.ask.requested_output.is_none() && self.endpoint.writes();
         self.size
             .injected_output
@@ -274,15 +314,19 @@ fn is_event_stream(headers: Option<&HeaderMap>) -> bool {
 }
 
 pub(super) fn content_type(upstream: &Upstream) -> Option<HeaderValue> {
-    upstream.headers().and_then(|headers| headers.get(header::CONTENT_TYPE)).cloned()
+    upstream
+        .headers()
+        .and_then(|headers| headers.get(header::CONTENT_TYPE))
+        .cloned()
 }
 
 /// What a whole reply says of its price.
 fn receipt_headers(kind: HeaderValue, receipt: Receipt) -> Vec<(&'static str, HeaderValue)> {
     let mut headers = vec![("content-type", kind)];
-    for (name, amount) in
-        [("x-synaxis-cost-usd", receipt.cost), ("x-synaxis-saved-usd", receipt.saved)]
-    {
+    for (name, amount) in [
+        ("x-synaxis-cost-usd", receipt.cost),
+        ("x-synaxis-saved-usd", receipt.saved),
+    ] {
         if let Ok(value) = HeaderValue::from_str(&amount.to_string()) {
             headers.push((name, value));
         }

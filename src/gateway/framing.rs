@@ -21,12 +21,16 @@ pub(super) fn check(session: &ServerSession) -> Result<(), Refusal> {
 
 /// Looks at what the parser already forgot: lone line feeds, and a length beside a transfer coding.
 fn check_raw(session: &ServerSession) -> Result<(), Refusal> {
-    let Some(session) = session.as_http1() else { return Ok(()) };
+    let Some(session) = session.as_http1() else {
+        return Ok(());
+    };
     let raw = session.get_headers_raw_bytes();
     let has_bare_line_feed = memchr::memchr_iter(b'\n', &raw)
         .any(|at| at.checked_sub(1).and_then(|before| raw.get(before)) != Some(&b'\r'));
     if has_bare_line_feed {
-        return Err(Refusal::malformed("a header line ends with a bare line feed"));
+        return Err(Refusal::malformed(
+            "a header line ends with a bare line feed",
+        ));
     }
     let headers = &session.req_header().headers;
     let names = |name: &str| raw_names(&raw, name);
@@ -35,7 +39,9 @@ fn check_raw(session: &ServerSession) -> Result<(), Refusal> {
             .get(header::TRANSFER_ENCODING)
             .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
         if !is_chunked || names("content-length") != 0 || names("transfer-encoding") != 1 {
-            return Err(Refusal::malformed("transfer-encoding must be `chunked` and stand alone"));
+            return Err(Refusal::malformed(
+                "transfer-encoding must be `chunked` and stand alone",
+            ));
         }
     }
     Ok(())
@@ -67,11 +73,15 @@ fn check_headers(head: &RequestHeader) -> Result<(), Refusal> {
         return Err(Refusal::malformed("content-length must be one number"));
     }
     if headers.keys().any(|name| name.as_str().contains('_')) {
-        return Err(Refusal::malformed("header names with an underscore are not accepted"));
+        return Err(Refusal::malformed(
+            "header names with an underscore are not accepted",
+        ));
     }
     let expects = headers.get(header::EXPECT);
     if expects.is_some_and(|what| !what.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Refusal::malformed("the only expectation met is 100-continue"));
+        return Err(Refusal::malformed(
+            "the only expectation met is 100-continue",
+        ));
     }
     let is_coded = headers
         .get(header::CONTENT_ENCODING)

@@ -53,7 +53,12 @@ struct Head {
 
 impl Guarded {
     pub(super) fn new(inner: Stream, connection: Arc<Connection>, bounds: HeadBounds) -> Self {
-        Self { inner, connection, bounds, head: Head::default() }
+        Self {
+            inner,
+            connection,
+            bounds,
+            head: Head::default(),
+        }
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -73,12 +78,21 @@ impl Guarded {
         let now = Instant::now();
         let ends = *self.head.ends.get_or_insert(now + self.bounds.time);
         self.head.bytes = self.head.bytes.saturating_add(read);
-        if ends < now { Poll::Ready(Err(too_slow())) } else { Poll::Ready(Ok(())) }
+        if ends < now {
+            Poll::Ready(Err(too_slow()))
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(ends) = self.head.ends else { return Poll::Pending };
-        let alarm = self.head.alarm.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        let Some(ends) = self.head.ends else {
+            return Poll::Pending;
+        };
+        let alarm = self
+            .head
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(ends)));
         alarm.as_mut().poll(cx).map(|()| Err(too_slow()))
     }
 }
@@ -97,7 +111,10 @@ impl AsyncRead for Guarded {
             return Pin::new(&mut self.inner).poll_read(cx, buf);
         };
         if self.head.number != number {
-            self.head = Head { number, ..Head::default() };
+            self.head = Head {
+                number,
+                ..Head::default()
+            };
         }
         self.poll_head(cx, buf)
     }

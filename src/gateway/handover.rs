@@ -64,7 +64,12 @@ pub fn take(socket: &Path) -> io::Result<(Listeners, Promise)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    recvmsg(&stream, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    recvmsg(
+        &stream,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     let mut sockets: Vec<OwnedFd> = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -74,7 +79,10 @@ pub fn take(socket: &Path) -> io::Result<(Listeners, Promise)> {
     let mut sockets = sockets.into_iter();
     match (sockets.next(), sockets.next()) {
         (Some(traffic), Some(operations)) => {
-            let listeners = Listeners { traffic: traffic.into(), operations: operations.into() };
+            let listeners = Listeners {
+                traffic: traffic.into(),
+                operations: operations.into(),
+            };
             Ok((listeners, Promise(stream)))
         }
         _ => Err(io::Error::other("the running proxy sent no listeners")),
@@ -107,11 +115,20 @@ fn hand_over(mut successor: UnixStream, listeners: &Listeners) -> io::Result<()>
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&sockets));
-    sendmsg(&successor, &[IoSlice::new(b"l")], &mut control, SendFlags::empty())?;
+    sendmsg(
+        &successor,
+        &[IoSlice::new(b"l")],
+        &mut control,
+        SendFlags::empty(),
+    )?;
     successor.set_read_timeout(Some(PATIENCE))?;
     let mut word = [0];
     successor.read_exact(&mut word)?;
-    if word == [SERVING] { Ok(()) } else { Err(io::Error::other("an unknown word")) }
+    if word == [SERVING] {
+        Ok(())
+    } else {
+        Err(io::Error::other("an unknown word"))
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +142,10 @@ mod tests {
         let traffic = TcpListener::bind("127.0.0.1:0").unwrap();
         let operations = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = traffic.local_addr().unwrap();
-        let listeners = Listeners { traffic, operations };
+        let listeners = Listeners {
+            traffic,
+            operations,
+        };
         let predecessor = {
             let socket = socket.clone();
             std::thread::spawn(move || give(&socket, &listeners))

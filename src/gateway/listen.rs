@@ -66,7 +66,9 @@ impl Drop for Place {
 
 impl Open {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place for `address`, unless it has as many as it may.
@@ -77,7 +79,10 @@ impl Open {
             return None;
         }
         *count += 1;
-        Some(Place { open: Arc::clone(self), address })
+        Some(Place {
+            open: Arc::clone(self),
+            address,
+        })
     }
 }
 
@@ -129,9 +134,22 @@ impl Edge {
         self.proxy.http_cleanup().await;
     }
 
-    fn welcome(&self, stream: TcpStream, peer: SocketAddr, total: tokio::sync::OwnedSemaphorePermit) {
-        let is_trusted = self.settings.trusted_proxies.iter().any(|net| net.contains(&peer.ip()));
-        let most = if is_trusted { usize::MAX } else { self.settings.max_connections_per_address };
+    fn welcome(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        total: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        let is_trusted = self
+            .settings
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&peer.ip()));
+        let most = if is_trusted {
+            usize::MAX
+        } else {
+            self.settings.max_connections_per_address
+        };
         let Some(place) = self.open.take(peer.ip(), most) else {
             self.metrics.refused("too_many_connections");
             return;
@@ -178,6 +196,8 @@ async fn converse(
     let connection = Connection::new(address);
     let guarded = Guarded::new(Stream::from(stream), Arc::clone(&connection), bounds);
     let closing = drain.closing();
-    connection.scope(proxy.process_new(Box::new(guarded), &closing)).await;
+    connection
+        .scope(proxy.process_new(Box::new(guarded), &closing))
+        .await;
     Ok(())
 }

@@ -61,7 +61,15 @@ pub(super) async fn models(
 ) -> Result<Then, Refusal> {
     let listed = listed(gateway, caller);
     let data = listed.iter().map(model_of).collect();
-    json(session, exchange, &Models { object: "list", data }).await
+    json(
+        session,
+        exchange,
+        &Models {
+            object: "list",
+            data,
+        },
+    )
+    .await
 }
 
 /// `GET /v1/models/{id}`.
@@ -75,7 +83,10 @@ pub(super) async fn model(
     let listed = listed(gateway, caller);
     match listed.iter().find(|model| model.id == id) {
         Some(model) => json(session, exchange, &model_of(model)).await,
-        None => Err(Refusal::UnknownModel { model: id.to_owned(), closest: Vec::new() }),
+        None => Err(Refusal::UnknownModel {
+            model: id.to_owned(),
+            closest: Vec::new(),
+        }),
     }
 }
 
@@ -93,7 +104,12 @@ pub(super) async fn key(
         .peek(grant.organization_id, &grant.limits, exchange.began)
         .await
         .map_err(|_| Refusal::QuotaUnavailable)?;
-    let limits = grant.limits.iter().zip(&standings).map(|(limit, left)| line(limit, left)).collect();
+    let limits = grant
+        .limits
+        .iter()
+        .zip(&standings)
+        .map(|(limit, left)| line(limit, left))
+        .collect();
     let key = Key {
         object: "key",
         id: &grant.public_id,
@@ -107,16 +123,20 @@ pub(super) async fn key(
 fn listed(gateway: &Gateway, caller: &Caller) -> Vec<ListedModel> {
     let grant = &caller.grant;
     let view = gateway.view.load();
-    view.catalog.models_for(grant.organization_id, grant.allowed_models.as_deref())
+    view.catalog
+        .models_for(grant.organization_id, grant.allowed_models.as_deref())
 }
 
 fn model_of(listed: &ListedModel) -> Model<'_> {
     Model {
         id: &listed.id,
         object: "model",
-        created: listed.created,
+        created: listed.created.millis() / 1_000,
         owned_by: &listed.owned_by,
-        abilities: Ability::ALL.into_iter().filter(|ability| listed.abilities.has(*ability)).collect(),
+        abilities: Ability::ALL
+            .into_iter()
+            .filter(|ability| listed.abilities.has(*ability))
+            .collect(),
         context_window: listed.context_window.map(|tokens| tokens.0),
     }
 }
@@ -149,6 +169,8 @@ async fn json(
     let Some(head) = answer::head(StatusCode::OK, &exchange.id_text, None) else {
         return Err(Refusal::CallerGone);
     };
-    answer::write_json(session, head, body).await.map_err(|_| Refusal::CallerGone)?;
+    answer::write_json(session, head, body)
+        .await
+        .map_err(|_| Refusal::CallerGone)?;
     Ok(Then::Done)
 }

@@ -92,7 +92,11 @@ mod tests {
             ("<html>", Reply::Garbage),
             ("", Reply::Garbage),
         ] {
-            assert_eq!(judge(Dialect::Openai, chat, true, body.as_bytes()), reply, "{body}");
+            assert_eq!(
+                judge(Dialect::Openai, chat, true, body.as_bytes()),
+                reply,
+                "{body}"
+            );
         }
     }
 }

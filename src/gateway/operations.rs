@@ -49,7 +49,8 @@ impl Operations {
             let app = Arc::clone(&self);
             let closing = self.drain.closing();
             tasks.spawn("operations connection", async move {
-                app.process_new(Box::new(Stream::from(stream)), &closing).await;
+                app.process_new(Box::new(Stream::from(stream)), &closing)
+                    .await;
             });
         }
     }
@@ -111,6 +112,8 @@ fn text(status: StatusCode, body: String) -> Response<Vec<u8>> {
     *response.status_mut() = status;
     let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
     response
 }

@@ -26,15 +26,27 @@ pub(super) enum Target {
 }
 
 /// Paths of objects that live at one provider, under one account.
-const STORED: [&str; 6] =
-    ["files", "batches", "responses/", "uploads", "vector_stores", "conversations"];
+const STORED: [&str; 6] = [
+    "files",
+    "batches",
+    "responses/",
+    "uploads",
+    "vector_stores",
+    "conversations",
+];
 
 impl Target {
     /// Reads the path, which may stand under `/openai`.
     pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
-        let Some(path) = bare(path) else { return Self::Unknown };
+        let Some(path) = bare(path) else {
+            return Self::Unknown;
+        };
         if headers.contains_key(header::UPGRADE) {
-            return if path == "realtime" { Self::Realtime } else { Self::Unknown };
+            return if path == "realtime" {
+                Self::Realtime
+            } else {
+                Self::Unknown
+            };
         }
         if STORED.iter().any(|stored| path.starts_with(stored)) {
             return Self::Stored;
@@ -51,7 +63,9 @@ impl Target {
         match path {
             "models" => Self::Models,
             "key" => Self::Key,
-            _ => path.strip_prefix("models/").map_or(Self::Unknown, |id| Self::Model(decoded(id))),
+            _ => path
+                .strip_prefix("models/")
+                .map_or(Self::Unknown, |id| Self::Model(decoded(id))),
         }
     }
 
@@ -67,14 +81,18 @@ impl Target {
 /// Returns what stands behind `/v1/`, without the trailing slash some clients send.
 pub(super) fn bare(path: &str) -> Option<&str> {
     let path = path.strip_prefix("/openai").unwrap_or(path);
-    path.strip_prefix("/v1/").map(|rest| rest.strip_suffix('/').unwrap_or(rest))
+    path.strip_prefix("/v1/")
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
     let kind = kind.to_str().unwrap_or_default().trim_start();
     let is = |prefix: &str| {
-        kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        kind.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
     !is("multipart/") && !is("audio/") && !is("application/octet-stream")
 }
@@ -84,11 +102,16 @@ fn decoded(id: &str) -> String {
     let mut bytes = Vec::with_capacity(id.len());
     let mut rest = id.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|digits| {
-            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-        });
+        let escaped = after
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
         bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        rest = if escaped.is_some() {
+            after.get(2..).unwrap_or_default()
+        } else {
+            after
+        };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -101,10 +124,22 @@ mod tests {
     fn paths_are_understood_with_and_without_the_openai_prefix() {
         let none = HeaderMap::new();
         for (method, path, target) in [
-            (Method::POST, "/v1/chat/completions", Target::Call(Endpoint::ChatCompletions)),
-            (Method::POST, "/openai/v1/embeddings/", Target::Call(Endpoint::Embeddings)),
+            (
+                Method::POST,
+                "/v1/chat/completions",
+                Target::Call(Endpoint::ChatCompletions),
+            ),
+            (
+                Method::POST,
+                "/openai/v1/embeddings/",
+                Target::Call(Endpoint::Embeddings),
+            ),
             (Method::GET, "/v1/models", Target::Models),
-            (Method::GET, "/v1/models/a%2Fb:free", Target::Model("a/b:free".into())),
+            (
+                Method::GET,
+                "/v1/models/a%2Fb:free",
+                Target::Model("a/b:free".into()),
+            ),
             (Method::GET, "/v1/models/a/b", Target::Model("a/b".into())),
             (Method::GET, "/v1/key", Target::Key),
             (Method::GET, "/v1/responses/resp_1", Target::Stored),
@@ -122,6 +157,9 @@ mod tests {
             "Multipart/form-data; boundary=x".parse().unwrap(),
         )]);
 
-        assert_eq!(Target::of(&Method::POST, "/v1/audio/transcriptions", &multipart), Target::Raw);
+        assert_eq!(
+            Target::of(&Method::POST, "/v1/audio/transcriptions", &multipart),
+            Target::Raw
+        );
     }
 }

@@ -6,7 +6,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
-    proxy::{FailToProxy, ProxyHttp, Session},
+    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
 
@@ -51,7 +51,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let session = &mut session.downstream_session;
-        match Box::pin(call::serve(self, session, exchange)).await {
+        match call::serve(self, session, exchange).await {
             Ok(then) => Ok(then == Then::Done),
             Err(refusal) => {
                 call::refuse(self, session, exchange, &refusal).await?;
@@ -65,7 +65,10 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        let call = exchange.raw.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
+        let call = exchange
+            .raw
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorType::InternalError))?;
         Ok(Box::new(call.peer()))
     }
 
@@ -75,7 +78,10 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let rewritten = exchange.raw.as_ref().and_then(|call| call.rewrite(head, &exchange.id_text));
+        let rewritten = exchange
+            .raw
+            .as_ref()
+            .and_then(|call| call.rewrite(head, &exchange.id_text));
         rewritten.ok_or_else(|| Error::new(ErrorType::InternalError))
     }
 
@@ -120,12 +126,7 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        error: Option<&Error>,
-        exchange: &mut Exchange,
-    ) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         if let Some(call) = &mut exchange.raw {
             call.finish(error.is_some_and(|error| *error.esource() == ErrorSource::Upstream));
         }
@@ -136,7 +137,13 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 
@@ -150,9 +157,9 @@ impl ProxyHttp for Gateway {
         let refusal = match error.esource() {
             ErrorSource::Upstream => verdict::refusal(&Failure::Broken, ""),
             ErrorSource::Downstream => Refusal::CallerGone,
-            ErrorSource::Internal | ErrorSource::Unset => {
-                Refusal::UpstreamFailed { message: "the exchange failed".to_owned() }
-            }
+            ErrorSource::Internal | ErrorSource::Unset => Refusal::UpstreamFailed {
+                message: "the exchange failed".to_owned(),
+            },
         };
         let status = refusal.answer().status.as_u16();
         let is_answered = session.response_written().is_some();
@@ -160,14 +167,19 @@ impl ProxyHttp for Gateway {
             let session = &mut session.downstream_session;
             let _caller_left = answer::refuse(session, exchange, &refusal).await;
         }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
     }
 }
 
 impl Gateway {
     /// One line per exchange, without content or secrets.
     fn log(&self, session: &Session, exchange: &Exchange) {
-        let status = session.response_written().map_or(499, |head| head.status.as_u16());
+        let status = session
+            .response_written()
+            .map_or(499, |head| head.status.as_u16());
         self.metrics.answered(status, exchange.elapsed_ms());
         tracing::info!(
             exchange.id = exchange.id_text,

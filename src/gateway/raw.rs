@@ -56,7 +56,6 @@ pub(super) struct RawCall {
 /// What is known of a call before anything of it is sent.
 struct Opening<'a> {
     model: &'a str,
-    abilities: Abilities,
     bytes: u64,
     is_socket: bool,
 }
@@ -73,11 +72,18 @@ pub(super) async fn open_socket(
     }
     let uri = session.req_header().uri.clone();
     let query = uri.query().unwrap_or_default();
-    let model = query.split('&').find_map(|pair| pair.strip_prefix("model="));
-    let model = model.filter(|model| !model.is_empty()).ok_or_else(missing_model)?;
-    let abilities = Abilities::NONE.with(Ability::Other);
-    let opening = Opening { model, abilities, bytes: 0, is_socket: true };
-    let mut call = open(gateway, session, exchange, caller, &opening).await?;
+    let model = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("model="));
+    let model = model
+        .filter(|model| !model.is_empty())
+        .ok_or_else(missing_model)?;
+    let opening = Opening {
+        model,
+        bytes: 0,
+        is_socket: true,
+    };
+    let mut call = open(gateway, exchange, caller, &opening).await?;
     let renamed = format!("model={}", call.candidate.offer.upstream_name);
     let query = query.replacen(&format!("model={model}"), &renamed, 1);
     call.path = path_and_query(uri.path(), Some(&query));
@@ -100,15 +106,22 @@ pub(super) async fn open_body(
     let bounds = body_bounds(gateway, caller);
     let bytes = claimed.map_or(0, |length| u64::try_from(length).unwrap_or(u64::MAX));
     if bounds.bytes < bytes {
-        return Err(Refusal::TooLarge { limit_bytes: bounds.bytes });
+        return Err(Refusal::TooLarge {
+            limit_bytes: bounds.bytes,
+        });
     }
     let read = read_beginning(session, bounds.time).await?;
     let place = find_model(&read).ok_or_else(missing_model)?;
     let written = read.get(place.clone()).unwrap_or_default();
-    let model = std::str::from_utf8(written).map_err(|_| missing_model())?.to_owned();
-    let abilities = Abilities::NONE.with(Ability::Other);
-    let opening = Opening { model: &model, abilities, bytes, is_socket: false };
-    let mut call = open(gateway, session, exchange, caller, &opening).await?;
+    let model = std::str::from_utf8(written)
+        .map_err(|_| missing_model())?
+        .to_owned();
+    let opening = Opening {
+        model: &model,
+        bytes,
+        is_socket: false,
+    };
+    let mut call = open(gateway, exchange, caller, &opening).await?;
     let upstream_name = call.candidate.offer.upstream_name.as_bytes();
     let mut beginning = BytesMut::with_capacity(read.len() + upstream_name.len());
     beginning.extend_from_slice(read.get(..place.start).unwrap_or_default());
@@ -163,44 +176,46 @@ fn missing_model() -> Refusal {
 
 async fn open(
     gateway: &Gateway,
-    session: &ServerSession,
     exchange: &mut Exchange,
     caller: &Caller,
     opening: &Opening<'_>,
 ) -> Result<RawCall, Refusal> {
     let size = Size::of_unread(opening.bytes, &caller.grant);
-    let demand = Demand {
-        model: opening.model,
-        abilities: opening.abilities,
-        is_stream: opening.is_socket,
-        requested_output: None,
-        needs_own_credential: false,
-        dialect: Dialect::Openai,
-    };
-    let view = gateway.view.load_full();
+    let demand = opening.demand();
     let now = exchange.began;
+    let view = gateway.view.load_full();
     let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
-    let admission = admit(&gateway.books.ledger, exchange.id, caller, &plan, &size, now).await?;
-    let expected =
-        Usage { input: size.input_expected, output: size.output_expected, ..Usage::default() };
-    let attribution = Attribution {
-        client_request_id: None,
-        tags: serde_json::Value::Object(Map::new()),
-        requested_model: opening.model.to_owned(),
-        is_stream: opening.is_socket,
-    };
+    let admission = admit(
+        &gateway.books.ledger,
+        exchange.id,
+        caller,
+        &plan,
+        &size,
+        now,
+    )
+    .await?;
+    let candidate = plan
+        .candidates
+        .get(admission.candidate)
+        .ok_or(Refusal::QuotaUnavailable)?;
+    let (books, expected) = (&gateway.books, size.expected());
+    let attribution = opening.attribution();
     let grant = &caller.grant;
     let mut booking = Booking::open(
-        &gateway.books, exchange, grant, attribution, admission.hold, &plan, expected,
+        books,
+        exchange,
+        grant,
+        attribution,
+        admission.hold,
+        &plan,
+        expected,
     );
     exchange.in_flight = Some(gateway.drain.enter());
-    let candidate = plan.candidates.get(admission.candidate).ok_or(Refusal::QuotaUnavailable)?;
     let addresses = upstream::resolve(&gateway.egress, &candidate.offer.provider)
         .await
         .map_err(|_| unreachable())?;
     let address = addresses.first().copied().ok_or_else(unreachable)?;
     booking.begin(&candidate.offer)?;
-    tracing::debug!(exchange.id = %exchange.id, path = session.req_header().uri.path(), "passing a body through");
     Ok(RawCall {
         candidate: candidate.clone(),
         booking,
@@ -217,6 +232,28 @@ async fn open(
     })
 }
 
+impl Opening<'_> {
+    fn demand(&self) -> Demand<'_> {
+        Demand {
+            model: self.model,
+            abilities: Abilities::NONE.with(Ability::Other),
+            is_stream: self.is_socket,
+            requested_output: None,
+            needs_own_credential: false,
+            dialect: Dialect::Openai,
+        }
+    }
+
+    fn attribution(&self) -> Attribution {
+        Attribution {
+            client_request_id: None,
+            tags: serde_json::Value::Object(Map::new()),
+            requested_model: self.model.to_owned(),
+            is_stream: self.is_socket,
+        }
+    }
+}
+
 fn unreachable() -> Refusal {
     super::verdict::refusal(&Failure::Connect, "")
 }
@@ -225,10 +262,17 @@ impl RawCall {
     /// Returns where Pingora should connect.
     pub(super) fn peer(&self) -> HttpPeer {
         let offer = &self.candidate.offer;
-        let mut peer =
-            upstream::peer(&offer.provider, self.candidate.credential.as_deref(), self.address);
+        let mut peer = upstream::peer(
+            &offer.provider,
+            self.candidate.credential.as_deref(),
+            self.address,
+        );
         let deadlines = &offer.provider.deadlines;
-        let millis = if self.is_socket { deadlines.total_ms } else { deadlines.whole_ms };
+        let millis = if self.is_socket {
+            deadlines.total_ms
+        } else {
+            deadlines.whole_ms
+        };
         peer.options.read_timeout = Some(std::time::Duration::from_millis(millis));
         peer.options.write_timeout = Some(std::time::Duration::from_millis(deadlines.gap_ms));
         // Neither a WebSocket nor a body of unknown length goes over HTTP/2.
@@ -240,13 +284,16 @@ impl RawCall {
     pub(super) fn rewrite(&self, head: &mut RequestHeader, request_id: &str) -> Option<()> {
         let provider = &self.candidate.offer.provider;
         let base = provider.base_url.path().trim_end_matches('/');
-        head.set_raw_path(format!("{base}/{}", self.path).as_bytes()).ok()?;
+        head.set_raw_path(format!("{base}/{}", self.path).as_bytes())
+            .ok()?;
         strip(head);
-        head.insert_header(header::HOST, upstream::authority(provider)).ok()?;
+        head.insert_header(header::HOST, upstream::authority(provider))
+            .ok()?;
         let credential = self.candidate.credential.as_deref();
         upstream::authorize(head, provider.quirks.auth, credential)?;
         head.insert_header("x-request-id", request_id).ok()?;
-        head.insert_header(header::ACCEPT_ENCODING, "identity").ok()?;
+        head.insert_header(header::ACCEPT_ENCODING, "identity")
+            .ok()?;
         if let Some(length) = self.length {
             head.insert_header(header::CONTENT_LENGTH, length).ok()?;
         }
@@ -273,7 +320,8 @@ impl RawCall {
         if let Some(piece) = piece {
             self.answer_bytes += u64::try_from(piece.len()).unwrap_or(0);
             let room = METERED.saturating_sub(self.answer.len()).min(piece.len());
-            self.answer.extend_from_slice(piece.get(..room).unwrap_or_default());
+            self.answer
+                .extend_from_slice(piece.get(..room).unwrap_or_default());
         }
         if is_end {
             self.is_over = true;
@@ -288,7 +336,10 @@ impl RawCall {
         let told = dialect::usage_of(Dialect::Openai, Endpoint::Responses, &self.answer);
         let mut tally = Tally::of(told, self.expected.input, self.answer_bytes);
         if told.is_none() && !self.is_socket && (400..600).contains(&self.status) {
-            tally.usage = Usage { input: Tokens(0), ..Usage::default() };
+            tally.usage = Usage {
+                input: Tokens(0),
+                ..Usage::default()
+            };
         }
         let finish = match (self.is_over, failed_upstream) {
             (true, _) if self.status < 400 => Finish::Complete,
@@ -307,7 +358,10 @@ fn strip(head: &mut RequestHeader) {
         name.starts_with("x-stainless-")
             || name.starts_with("x-synaxis-")
             || name.starts_with("x-forwarded-")
-            || matches!(name, "cookie" | "forwarded" | "x-real-ip" | "via" | "origin" | "referer")
+            || matches!(
+                name,
+                "cookie" | "forwarded" | "x-real-ip" | "via" | "origin" | "referer"
+            )
     };
     let names: Vec<String> = names_of(&head.headers)
         .filter(|name| is_private(name) || *name == "expect" || *name == "sec-websocket-extensions")
@@ -342,7 +396,8 @@ mod tests {
 
     #[test]
     fn the_model_of_a_multipart_body_is_found_in_its_part() {
-        let body = b"--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x\r\n";
+        let body =
+            b"--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x\r\n";
 
         let place = find_model(body).unwrap();
 

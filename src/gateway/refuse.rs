@@ -15,7 +15,7 @@ use crate::{
 
 /// Every way the gateway says no.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     #[error("the request is malformed: {what}")]
     Malformed { what: &'static str },
     #[error("two different API keys were given")]
@@ -26,8 +26,8 @@ pub enum Refusal {
     RequestExceedsLimit { meter: &'static str, amount: u64 },
     #[error("the request is longer than any model here reads: {message}")]
     ContextTooLong { message: String },
-    #[error("no offer of `{model}` can do what the request asks for")]
-    NothingAble { model: String },
+    #[error("no offer of `{model}` can do what `{param}` asks for")]
+    NothingAble { model: String, param: &'static str },
     #[error("the stored object this request names is not kept here")]
     StoredObject,
 
@@ -60,7 +60,11 @@ pub enum Refusal {
     UnsupportedEncoding,
 
     #[error("the limit of {amount} {} is reached", meter_words(*.meter))]
-    LimitReached { meter: Meter, amount: u64, wait: Duration },
+    LimitReached {
+        meter: Meter,
+        amount: u64,
+        wait: Duration,
+    },
     #[error("every provider of `{model}` has reached its limit")]
     ProvidersLimited { model: String, wait: Duration },
 
@@ -69,7 +73,12 @@ pub enum Refusal {
     #[error("no upstream answered in time")]
     UpstreamTimeout,
     #[error("{message}")]
-    RefusedUpstream { status: u16, code: String, message: String, param: Option<String> },
+    RefusedUpstream {
+        status: u16,
+        code: String,
+        message: String,
+        param: Option<String>,
+    },
 
     #[error("no provider of `{model}` can be reached now")]
     NoCapacity { model: String, wait: Duration },
@@ -85,13 +94,13 @@ pub enum Refusal {
 
 /// How one refusal is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// The stable word SDKs and metrics go by.
-    pub code: &'static str,
+    pub(super) code: &'static str,
     /// OpenAI's `type`.
-    pub kind: &'static str,
+    pub(super) kind: &'static str,
 }
 
 /// Beyond this wait an SDK should not try again by itself.
@@ -108,7 +117,7 @@ impl Refusal {
 
     /// What the caller sees, and the label it is counted under.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> Answer {
         let (status, code, kind) = match self {
             Self::Malformed { .. } | Self::TwoKeys => (400, "invalid_value", INVALID),
             Self::Fault(fault) => (400, fault.code, INVALID),
@@ -127,9 +136,10 @@ impl Refusal {
             Self::BodyTooSlow => (408, "request_timeout", INVALID),
             Self::TooLarge { .. } => (413, "request_too_large", INVALID),
             Self::UnsupportedEncoding => (415, "unsupported_encoding", INVALID),
-            Self::LimitReached { meter: Meter::NanoUsd, .. } => {
-                (429, "budget_exceeded", "insufficient_quota")
-            }
+            Self::LimitReached {
+                meter: Meter::NanoUsd,
+                ..
+            } => (429, "budget_exceeded", "insufficient_quota"),
             Self::LimitReached { .. } | Self::ProvidersLimited { .. } => {
                 (429, "rate_limit_exceeded", LIMITED)
             }
@@ -149,7 +159,7 @@ impl Refusal {
 
     /// Returns how long to wait before the same request may pass, when waiting helps.
     #[must_use]
-    pub fn wait(&self) -> Option<Duration> {
+    pub(super) fn wait(&self) -> Option<Duration> {
         match self {
             Self::LimitReached { wait, .. }
             | Self::ProvidersLimited { wait, .. }
@@ -163,7 +173,7 @@ impl Refusal {
 
     /// Says whether an SDK that retries by itself would only burn its retries.
     #[must_use]
-    pub fn is_not_worth_retrying(&self) -> bool {
+    pub(super) fn is_not_worth_retrying(&self) -> bool {
         self.answer().status == StatusCode::TOO_MANY_REQUESTS
             && self.wait().is_some_and(|wait| WORTH_RETRYING < wait)
     }
@@ -177,7 +187,9 @@ impl Refusal {
     /// Returns the event that ends a stream, in the caller's dialect.
     #[must_use]
     pub(super) fn event(&self, endpoint: Endpoint, request_id: &str) -> Vec<u8> {
-        self.in_words(request_id, |refused| fault::render_stream(endpoint, refused))
+        self.in_words(request_id, |refused| {
+            fault::render_stream(endpoint, refused)
+        })
     }
 
     fn in_words(&self, request_id: &str, say: impl FnOnce(&Refused<'_>) -> Vec<u8>) -> Vec<u8> {
@@ -186,10 +198,18 @@ impl Refusal {
         let (code, param) = match self {
             Self::Fault(fault) => (code, fault.param.as_deref()),
             Self::RefusedUpstream { code, param, .. } => (code.as_str(), param.as_deref()),
+            Self::NothingAble { param, .. } => (code, Some(*param)),
             Self::UnknownModel { .. } | Self::ModelDenied { .. } => (code, Some("model")),
             _ => (code, None),
         };
-        say(&Refused { status: status.as_u16(), code, kind, message: &message, param, request_id })
+        say(&Refused {
+            status: status.as_u16(),
+            code,
+            kind,
+            message: &message,
+            param,
+            request_id,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     dialect::StreamReader,
-    routing::{Candidate, FailureKind},
+    routing::{self, Candidate},
     usage::Finish,
 };
 
@@ -90,7 +90,9 @@ impl Call<'_> {
                 return Ok(Step::More);
             }
             relay.first_byte_ms = Some(millis_since(self.started));
-            self.downstream.open_stream(content_type(&relay.upstream).as_ref()).await?;
+            self.downstream
+                .open_stream(content_type(&relay.upstream).as_ref())
+                .await?;
         }
         if let Some(ready) = joined(&mut relay.out) {
             self.downstream.write(ready).await?;
@@ -145,9 +147,17 @@ impl Call<'_> {
     }
 
     fn broke_off(&self, candidate: &Candidate) {
-        let credential = candidate.credential.as_ref().map(|credential| credential.id);
+        let credential = candidate
+            .credential
+            .as_ref()
+            .map(|credential| credential.id);
         let now = self.gateway.clock.now();
-        self.gateway.health.failed(candidate.offer.id, credential, FailureKind::Broken, now);
+        self.gateway.health.failed(
+            candidate.offer.id,
+            credential,
+            routing::Failure::Broken,
+            now,
+        );
         self.gateway.metrics.attempt("broken_stream");
     }
 
@@ -176,7 +186,11 @@ impl Relay {
         if is_end {
             return Err(Failure::Broken);
         }
-        if MAX_PREAMBLE < held { Err(Failure::Garbage) } else { Ok(false) }
+        if MAX_PREAMBLE < held {
+            Err(Failure::Garbage)
+        } else {
+            Ok(false)
+        }
     }
 
     /// Reads the last bytes of a finished answer, so that its connection can serve again.
@@ -194,7 +208,8 @@ fn joined(out: &mut Vec<Bytes>) -> Option<Bytes> {
         1 => out.pop().filter(|piece| !piece.is_empty()),
         _ => {
             let mut all = BytesMut::with_capacity(out.iter().map(Bytes::len).sum());
-            out.drain(..).for_each(|piece| all.extend_from_slice(&piece));
+            out.drain(..)
+                .for_each(|piece| all.extend_from_slice(&piece));
             Some(all.freeze()).filter(|all| !all.is_empty())
         }
     }

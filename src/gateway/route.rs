@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{authenticate::Caller, refuse::Refusal};
 use crate::{
-    base::{Moment, Tokens},
+    base::{Moment, OrganizationId, Tokens, Usage},
     catalog::{Abilities, Ability, Catalog, Dialect},
     dialect::{Ask, Endpoint},
     keys::Grant,
     quota::{Enforcement, Limit, Meter, Mode, estimate},
-    routing::{self, Health, Need, Plan, Unroutable},
+    routing::{self, Candidate, Health, Need, Plan, Unroutable},
 };
 
 /// What a call writes when nobody says and nothing is known of it yet (decisions 10).
@@ -37,7 +37,11 @@ impl Size {
             .or(injected_output)
             .unwrap_or(grant.default_max_output_tokens);
         let is_silent = endpoint == Endpoint::Embeddings;
-        let bound = if is_silent { 0 } else { per_choice.saturating_mul(ask.choices.max(1)) };
+        let bound = if is_silent {
+            0
+        } else {
+            per_choice.saturating_mul(ask.choices.max(1))
+        };
         let usual = USUAL_OUTPUT.0.saturating_mul(ask.choices.max(1)).min(bound);
         Self {
             input_expected: estimate::expected_input(ask.text_bytes, ask.media_tokens),
@@ -45,6 +49,15 @@ impl Size {
             output_expected: Tokens(usual),
             output_bound: Tokens(bound),
             injected_output,
+        }
+    }
+
+    /// Returns what the call will probably use.
+    pub(super) fn expected(&self) -> Usage {
+        Usage {
+            input: self.input_expected,
+            output: self.output_expected,
+            ..Usage::default()
         }
     }
 
@@ -64,7 +77,10 @@ impl Size {
 fn depends_on_output(limit: &Limit) -> bool {
     limit.enforcement == Enforcement::Hard
         && limit.mode == Mode::Enforce
-        && matches!(limit.meter, Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd)
+        && matches!(
+            limit.meter,
+            Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd
+        )
 }
 
 /// What a call asks of an offer.
@@ -110,7 +126,10 @@ pub(super) fn route(
     let model = || demand.model.to_owned();
     let resolved = catalog
         .resolve(grant.organization_id, demand.model)
-        .map_err(|unknown| Refusal::UnknownModel { model: model(), closest: unknown.closest })?;
+        .map_err(|unknown| Refusal::UnknownModel {
+            model: model(),
+            closest: unknown.closest,
+        })?;
     let need = Need {
         abilities: demand.abilities,
         is_stream: demand.is_stream,
@@ -123,27 +142,41 @@ pub(super) fn route(
         organization: grant.organization_id,
         allows_training: grant.allows_training,
         allowed_models: grant.allowed_models.as_deref(),
-        requested_model: demand.model,
-        own_credential_only: demand.needs_own_credential,
+        is_free_only: false,
+        is_rehearsal: false,
     };
-    routing::plan(catalog, &resolved, &need, health, now)
-        .map_err(|unroutable| refused(unroutable, model()))
+    let mut plan = routing::plan(&resolved, &need, health, now)
+        .map_err(|unroutable| refused(&unroutable, model()))?;
+    if demand.needs_own_credential {
+        plan.candidates
+            .retain(|candidate| is_own(candidate, grant.organization_id));
+        if plan.candidates.is_empty() {
+            return Err(Refusal::StoredObject);
+        }
+    }
+    Ok(plan)
 }
 
-fn refused(unroutable: Unroutable, model: String) -> Refusal {
+/// Says whether a stored object made under the candidate's credential is this organization's alone.
+fn is_own(candidate: &Candidate, organization: OrganizationId) -> bool {
+    let credential = candidate.credential.as_ref();
+    credential.is_some_and(|credential| credential.organization_id == Some(organization))
+}
+
+fn refused(unroutable: &Unroutable, model: String) -> Refusal {
     match unroutable {
         Unroutable::NotAllowed => Refusal::ModelDenied { model },
-        Unroutable::NothingAble => Refusal::NothingAble { model },
-        Unroutable::NoOwnCredential => Refusal::StoredObject,
+        Unroutable::NothingAble { param } => Refusal::NothingAble { model, param },
         Unroutable::ContextTooSmall => Refusal::ContextTooLong {
             message: format!("no offer of `{model}` has a context window that large"),
         },
-        Unroutable::NoPrice => Refusal::NoCapacity { model, wait: Duration::from_secs(60) },
-        Unroutable::AllOut { retry_after, is_limited: true } => {
-            Refusal::ProvidersLimited { model, wait: retry_after }
-        }
-        Unroutable::AllOut { retry_after, is_limited: false } => {
-            Refusal::NoCapacity { model, wait: retry_after }
-        }
+        Unroutable::NoPrice => Refusal::NoCapacity {
+            model,
+            wait: Duration::from_secs(60),
+        },
+        Unroutable::AllCooling { retry_after } => Refusal::NoCapacity {
+            model,
+            wait: *retry_after,
+        },
     }
 }

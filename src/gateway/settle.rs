@@ -110,7 +110,7 @@ impl Booking {
             intent: Intent(entry),
             hold: Some(hold),
             expected,
-            alternative: plan.alternative,
+            alternative: plan.paid_alternative.as_ref().and_then(|offer| offer.price),
             tier: Tier::Free,
             price: Price::default(),
             started: exchange.started,
@@ -138,9 +138,15 @@ impl Booking {
 
     /// Adds a failed attempt; one that may have been billed is charged what it was expected to read.
     pub(super) fn attempt_failed(&mut self, offer: &Offer, failed: FailedAttempt) {
-        let read = Usage { input: self.expected.input, ..Usage::default() };
-        let cost =
-            if failed.may_be_billed { price_of(offer).of(&read) } else { NanoUsd::ZERO };
+        let read = Usage {
+            input: self.expected.input,
+            ..Usage::default()
+        };
+        let cost = if failed.may_be_billed {
+            price_of(offer).of(&read)
+        } else {
+            NanoUsd::ZERO
+        };
         self.intent.0.attempts.push(AttemptRecord {
             offer_id: offer.id,
             provider: offer.provider.name.clone(),
@@ -154,7 +160,9 @@ impl Booking {
     /// Moves the hold to the first of `candidates` that fits and returns its place among them.
     pub(super) async fn move_on(&mut self, bids: &[Bid]) -> Result<usize, Refusal> {
         let spent = self.spent_on_failed();
-        let Some(hold) = self.hold.as_mut() else { return Err(Refusal::QuotaUnavailable) };
+        let Some(hold) = self.hold.as_mut() else {
+            return Err(Refusal::QuotaUnavailable);
+        };
         super::admit::move_on(&self.books.ledger, hold, &spent, bids).await
     }
 
@@ -162,7 +170,9 @@ impl Booking {
     pub(super) fn finish(&mut self, finish: Finish, status: u16, tally: &Tally) -> Receipt {
         let cost = failed_cost(&self.intent.0.attempts) + self.price.of(&tally.usage);
         let saved = match self.tier {
-            Tier::Free | Tier::Paid => savings::saved(cost, self.alternative.as_ref(), &tally.usage),
+            Tier::Free | Tier::Paid => {
+                savings::saved(cost, self.alternative.as_ref(), &tally.usage)
+            }
         };
         let entry = &mut self.intent.0;
         entry.finish = finish;
@@ -195,13 +205,31 @@ impl Booking {
             return self.cancel();
         }
         let entry = &self.intent.0;
-        let was_billed = entry.attempts.iter().any(|attempt| attempt.cost_nano_usd != NanoUsd::ZERO);
-        let read = if was_billed { self.expected.input } else { Tokens(0) };
-        let usage = Usage { input: read, ..Usage::default() };
+        let was_billed = entry
+            .attempts
+            .iter()
+            .any(|attempt| attempt.cost_nano_usd != NanoUsd::ZERO);
+        let read = if was_billed {
+            self.expected.input
+        } else {
+            Tokens(0)
+        };
+        let usage = Usage {
+            input: read,
+            ..Usage::default()
+        };
         // The failed attempts carry their own cost: nothing is priced a second time.
         self.price = Price::default();
         self.alternative = None;
-        let _receipt = self.finish(finish, status, &Tally { usage, is_estimated: true, ..Tally::default() });
+        let _receipt = self.finish(
+            finish,
+            status,
+            &Tally {
+                usage,
+                is_estimated: true,
+                ..Tally::default()
+            },
+        );
     }
 
     fn cancel(&mut self) {
@@ -213,8 +241,17 @@ impl Booking {
 
     fn spent_on_failed(&self) -> Actual {
         let cost = failed_cost(&self.intent.0.attempts);
-        let input = if cost == NanoUsd::ZERO { 0 } else { self.expected.input.0 };
-        Actual { requests: 1, input, output: 0, cost_nano_usd: cost.0 }
+        let input = if cost == NanoUsd::ZERO {
+            0
+        } else {
+            self.expected.input.0
+        };
+        Actual {
+            requests: 1,
+            input,
+            output: 0,
+            cost_nano_usd: cost.0,
+        }
     }
 
     fn write(&mut self, cost: NanoUsd) {
@@ -245,7 +282,11 @@ impl Drop for Booking {
         match self.stage {
             Stage::Admitted => self.cancel(),
             Stage::Begun => {
-                let tally = Tally { usage: self.expected, is_estimated: true, ..Tally::default() };
+                let tally = Tally {
+                    usage: self.expected,
+                    is_estimated: true,
+                    ..Tally::default()
+                };
                 let _receipt = self.finish(Finish::ClientGone, 499, &tally);
             }
             Stage::Booked => {}

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use pingora::{
     connectors::http::Connector,
     http::RequestHeader,
@@ -23,8 +23,14 @@ use crate::{
 };
 
 /// What of the caller's headers is a provider's business; everything else stays here.
-const FORWARDED: [&str; 6] =
-    ["openai-beta", "anthropic-beta", "anthropic-version", "traceparent", "tracestate", "x-title"];
+const FORWARDED: [&str; 6] = [
+    "openai-beta",
+    "anthropic-beta",
+    "anthropic-version",
+    "traceparent",
+    "tracestate",
+    "x-title",
+];
 
 /// How much of an error's body is worth reading.
 const ERROR_BODY: usize = 64 * 1024;
@@ -64,7 +70,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) method: Method,
     /// What stands behind the provider's base URL, query included.
     pub(super) path: &'a str,
-    pub(super) caller_headers: &'a HeaderMap,
+    pub(super) forwarded: &'a HeaderMap,
     pub(super) request_id: &'a str,
     pub(super) is_stream: bool,
     pub(super) pieces: &'a [Bytes],
@@ -97,7 +103,9 @@ impl Upstream {
             match Self::exchange(connector, provider, peer, &head, outgoing).await {
                 Err(Failure::Connect) => last = Failure::Connect,
                 Ok(upstream) => {
-                    return upstream.judged(&provider.quirks.header_family, outgoing.now).await;
+                    return upstream
+                        .judged(&provider.quirks.header_family, outgoing.now)
+                        .await;
                 }
                 Err(other) => return Err(other),
             }
@@ -115,8 +123,10 @@ impl Upstream {
         let deadlines = &provider.deadlines;
         let mut stale = 0;
         loop {
-            let (mut session, is_reused) =
-                connector.get_http_session(&peer).await.map_err(|_| Failure::Connect)?;
+            let (mut session, is_reused) = connector
+                .get_http_session(&peer)
+                .await
+                .map_err(|_| Failure::Connect)?;
             session.set_write_timeout(Some(write_time(outgoing.pieces)));
             session.set_read_timeout(Some(deadlines.first_byte(outgoing.is_stream)));
             match send(&mut session, head, outgoing.pieces).await {
@@ -128,11 +138,18 @@ impl Upstream {
                 }
                 Err(failure) => return Err(failure),
             }
-            let encoding = session.response_header().and_then(|head| head.headers.get(header::CONTENT_ENCODING));
+            let encoding = session
+                .response_header()
+                .and_then(|head| head.headers.get(header::CONTENT_ENCODING));
             let decoder = Decoder::of(encoding).ok_or(Failure::Garbage)?;
             let gap = Duration::from_millis(deadlines.gap_ms);
             session.set_read_timeout(Some(gap));
-            return Ok(Self { session, peer, decoder, gap });
+            return Ok(Self {
+                session,
+                peer,
+                decoder,
+                gap,
+            });
         }
     }
 
@@ -145,12 +162,17 @@ impl Upstream {
         let body = self.read_up_to(ERROR_BODY).await.unwrap_or_default();
         let mut fault = fault::upstream(status.as_u16(), &body);
         fault.retry_after = told.or(fault.retry_after);
-        Err(Failure::Status { status: status.as_u16(), fault })
+        Err(Failure::Status {
+            status: status.as_u16(),
+            fault,
+        })
     }
 
     /// Returns the answer's status.
     pub(super) fn status(&self) -> StatusCode {
-        self.session.response_header().map_or(StatusCode::BAD_GATEWAY, |head| head.status)
+        self.session
+            .response_header()
+            .map_or(StatusCode::BAD_GATEWAY, |head| head.status)
     }
 
     /// Returns the answer's headers.
@@ -171,9 +193,17 @@ impl Upstream {
     pub(super) async fn next(&mut self, left: Duration) -> Result<Option<Bytes>, Failure> {
         self.session.set_read_timeout(Some(self.gap.min(left)));
         loop {
-            let piece = self.session.read_response_body().await.map_err(|error| failed(&error))?;
+            let piece = self
+                .session
+                .read_response_body()
+                .await
+                .map_err(|error| failed(&error))?;
             let Some(piece) = piece else {
-                return if self.session.response_done() { Ok(None) } else { Err(Failure::Broken) };
+                return if self.session.response_done() {
+                    Ok(None)
+                } else {
+                    Err(Failure::Broken)
+                };
             };
             let decoded = self.decoder.decode(piece).map_err(|_| Failure::Garbage)?;
             if !decoded.is_empty() {
@@ -188,8 +218,12 @@ impl Upstream {
     }
 
     async fn read_up_to(&mut self, bound: usize) -> Result<Bytes, Failure> {
-        let Some(first) = self.next(Duration::MAX).await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next(Duration::MAX).await? else { return Ok(first) };
+        let Some(first) = self.next(Duration::MAX).await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next(Duration::MAX).await? else {
+            return Ok(first);
+        };
         let mut body = BytesMut::from(&first[..]);
         body.extend_from_slice(&second);
         while let Some(piece) = self.next(Duration::MAX).await? {
@@ -204,7 +238,9 @@ impl Upstream {
     /// Gives the connection back to the pool, when the answer was read to its end.
     pub(super) async fn release(mut self, connector: &Connector) {
         if self.session.response_done() {
-            connector.release_http_session(self.session, &self.peer, Some(IDLE)).await;
+            connector
+                .release_http_session(self.session, &self.peer, Some(IDLE))
+                .await;
         } else {
             self.session.shutdown().await;
         }
@@ -221,7 +257,10 @@ async fn send(
     head: &RequestHeader,
     pieces: &[Bytes],
 ) -> Result<(), Failure> {
-    session.write_request_header(Box::new(head.clone())).await.map_err(|error| failed(&error))?;
+    session
+        .write_request_header(Box::new(head.clone()))
+        .await
+        .map_err(|error| failed(&error))?;
     let last = pieces.len().saturating_sub(1);
     for (place, piece) in pieces.iter().enumerate() {
         session
@@ -230,12 +269,21 @@ async fn send(
             .map_err(|error| failed(&error))?;
     }
     if pieces.is_empty() {
-        session.finish_request_body().await.map_err(|error| failed(&error))?;
+        session
+            .finish_request_body()
+            .await
+            .map_err(|error| failed(&error))?;
     }
     loop {
-        session.read_response_header().await.map_err(|error| failed(&error))?;
+        session
+            .read_response_header()
+            .await
+            .map_err(|error| failed(&error))?;
         // An interim answer (100, 103) is not the answer.
-        if session.response_header().is_none_or(|head| !head.status.is_informational()) {
+        if session
+            .response_header()
+            .is_none_or(|head| !head.status.is_informational())
+        {
             return Ok(());
         }
     }
@@ -257,14 +305,20 @@ fn write_time(pieces: &[Bytes]) -> Duration {
     Duration::from_secs(10_u64.saturating_add(mebibytes.saturating_mul(2)))
 }
 
-pub(super) async fn resolve(guard: &Guard, provider: &Provider) -> Result<std::sync::Arc<[SocketAddr]>, Failure> {
+pub(super) async fn resolve(
+    guard: &Guard,
+    provider: &Provider,
+) -> Result<std::sync::Arc<[SocketAddr]>, Failure> {
     let url = &provider.base_url;
     let host = url.host_str().ok_or(Failure::Forbidden)?;
     let port = url.port_or_known_default().ok_or(Failure::Forbidden)?;
-    guard.resolve(host, port).await.map_err(|refused| match refused {
-        Refused::Forbidden { .. } => Failure::Forbidden,
-        _ => Failure::Connect,
-    })
+    guard
+        .resolve(host, port)
+        .await
+        .map_err(|refused| match refused {
+            Refused::Forbidden { .. } => Failure::Forbidden,
+            _ => Failure::Connect,
+        })
 }
 
 /// Returns the peer at `address`; connections are pooled by credential, so that tenants never share one.
@@ -305,20 +359,37 @@ fn request_head(
     let mut head = RequestHeader::build(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
     head.insert_header(header::HOST, authority(provider)).ok()?;
     authorize(&mut head, provider.quirks.auth, credential)?;
-    head.insert_header(header::CONTENT_TYPE, "application/json").ok()?;
-    let accept = if outgoing.is_stream { "text/event-stream" } else { "application/json" };
+    head.insert_header(header::CONTENT_TYPE, "application/json")
+        .ok()?;
+    let accept = if outgoing.is_stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
     head.insert_header(header::ACCEPT, accept).ok()?;
-    head.insert_header(header::ACCEPT_ENCODING, "identity").ok()?;
-    head.insert_header(header::USER_AGENT, concat!("synaxis/", env!("CARGO_PKG_VERSION"))).ok()?;
-    head.insert_header("x-request-id", outgoing.request_id).ok()?;
+    head.insert_header(header::ACCEPT_ENCODING, "identity")
+        .ok()?;
+    head.insert_header(
+        header::USER_AGENT,
+        concat!("synaxis/", env!("CARGO_PKG_VERSION")),
+    )
+    .ok()?;
+    head.insert_header("x-request-id", outgoing.request_id)
+        .ok()?;
     let length: usize = outgoing.pieces.iter().map(Bytes::len).sum();
     head.insert_header(header::CONTENT_LENGTH, length).ok()?;
-    for name in FORWARDED {
-        if let Some(value) = outgoing.caller_headers.get(name) {
-            head.insert_header(name, value.clone()).ok()?;
-        }
+    for (name, value) in outgoing.forwarded {
+        head.insert_header(name, value.clone()).ok()?;
     }
     Some(head)
+}
+
+/// Returns what of a caller's headers is a provider's business.
+pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    FORWARDED
+        .iter()
+        .filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())))
+        .collect()
 }
 
 /// Puts the provider's key where the provider wants it, in place of any other.
@@ -330,10 +401,14 @@ pub(super) fn authorize(
     for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key"] {
         head.remove_header(name);
     }
-    let Some(credential) = credential else { return Some(()) };
+    let Some(credential) = credential else {
+        return Some(());
+    };
     let key = credential.secret.expose();
     match auth {
-        Auth::Bearer => head.insert_header(header::AUTHORIZATION, format!("Bearer {key}")).ok(),
+        Auth::Bearer => head
+            .insert_header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .ok(),
         Auth::XApiKey => head.insert_header("x-api-key", key).ok(),
         Auth::ApiKey => head.insert_header("api-key", key).ok(),
         Auth::None => Some(()),

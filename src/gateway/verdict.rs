@@ -6,7 +6,7 @@ use super::{refuse::Refusal, upstream::Failure};
 use crate::{
     base::Moment,
     dialect::fault::Kind,
-    routing::{Candidate, Cool, FailureKind, Health},
+    routing::{self, Candidate, Cool, Health},
 };
 
 /// How long a rate-limited offer rests when its provider does not say.
@@ -70,12 +70,15 @@ pub(super) fn may_move_on(failure: &Failure, is_stream: bool) -> bool {
 /// Lets everybody who would try next know.
 pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, now: Moment) {
     let offer = candidate.offer.id;
-    let credential = candidate.credential.as_ref().map(|credential| credential.id);
+    let credential = candidate
+        .credential
+        .as_ref()
+        .map(|credential| credential.id);
     let failed = |kind| health.failed(offer, credential, kind, now);
     match failure {
-        Failure::Forbidden | Failure::Connect => failed(FailureKind::Connect),
-        Failure::Timeout => failed(FailureKind::Timeout),
-        Failure::Broken | Failure::Garbage => failed(FailureKind::Broken),
+        Failure::Forbidden | Failure::Connect => failed(routing::Failure::Connect),
+        Failure::Timeout => failed(routing::Failure::Timeout),
+        Failure::Broken | Failure::Garbage => failed(routing::Failure::Broken),
         Failure::Status { status, fault } => match status {
             429 => {
                 let rest = fault.retry_after.unwrap_or(LIMITED);
@@ -96,7 +99,7 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
             404 if fault.kind == Kind::ModelMissing => {
                 health.cool(Cool::Offer(offer), now.plus(MODEL_MISSING));
             }
-            300..=399 | 500..=599 => failed(FailureKind::Server),
+            300..=399 | 500..=599 => failed(routing::Failure::Server),
             _ => {}
         },
     }
@@ -104,14 +107,18 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
 
 /// Returns what the caller hears when the plan is spent; it names no internal host and no secret.
 pub(super) fn refusal(failure: &Failure, model: &str) -> Refusal {
-    let failed = |message: &str| Refusal::UpstreamFailed { message: message.to_owned() };
+    let failed = |message: &str| Refusal::UpstreamFailed {
+        message: message.to_owned(),
+    };
     match failure {
         Failure::Forbidden | Failure::Connect => failed("no connection came about"),
         Failure::Broken => failed("it broke off before its first word"),
         Failure::Garbage => failed("what it sent is no answer"),
         Failure::Timeout => Refusal::UpstreamTimeout,
         Failure::Status { fault, .. } if fault.kind == Kind::ContextLength => {
-            Refusal::ContextTooLong { message: fault.message.clone() }
+            Refusal::ContextTooLong {
+                message: fault.message.clone(),
+            }
         }
         Failure::Status { status: 429, fault } => Refusal::ProvidersLimited {
             model: model.to_owned(),
@@ -120,11 +127,16 @@ pub(super) fn refusal(failure: &Failure, model: &str) -> Refusal {
         Failure::Status { status, fault } => match status {
             400 | 405..=407 | 410..=428 | 430..=499 => Refusal::RefusedUpstream {
                 status: *status,
-                code: fault.code.clone().unwrap_or_else(|| "invalid_value".to_owned()),
+                code: fault
+                    .code
+                    .clone()
+                    .unwrap_or_else(|| "invalid_value".to_owned()),
                 message: fault.message.clone(),
                 param: fault.param.clone(),
             },
-            _ => Refusal::UpstreamFailed { message: format!("it answered with status {status}") },
+            _ => Refusal::UpstreamFailed {
+                message: format!("it answered with status {status}"),
+            },
         },
     }
 }
