@@ -186,9 +186,14 @@ impl Grants {
 
     /// A grant refused by the cache may leave its place behind; they are few, and swept when they are many.
     fn tidy_places(&self) {
-        let most = usize::try_from(self.entries).unwrap_or(usize::MAX).saturating_mul(2);
+        let most = usize::try_from(self.entries)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(2);
         if self.places().len() > most.max(1_024) {
-            let live = self.known.iter().map(|(hash, known)| (known.grant.api_key_id, *hash));
+            let live = self
+                .known
+                .iter()
+                .map(|(hash, known)| (known.grant.api_key_id, *hash));
             let live: HashMap<_, _> = live.collect();
             *self.places() = live;
         }
@@ -239,7 +244,11 @@ impl Recent {
     }
 
     fn has_touched(&self, grant: &Grant, seq: i64) -> bool {
-        let newer = self.changes.iter().rev().take_while(|change| change.seq > seq);
+        let newer = self
+            .changes
+            .iter()
+            .rev()
+            .take_while(|change| change.seq > seq);
         seq < self.complete_from || newer.into_iter().any(|change| touches(change, grant))
     }
 }

@@ -77,7 +77,8 @@ pub fn read(path: &Path) -> io::Result<Vec<(WholeHash, Known)>> {
         Err(error) => return Err(error),
     };
     let mut lines = BufReader::new(file).lines();
-    let Some(Ok(confirmed_at_ms)) = lines.next().transpose()?.map(|line| line.trim().parse()) else {
+    let Some(Ok(confirmed_at_ms)) = lines.next().transpose()?.map(|line| line.trim().parse())
+    else {
         return Ok(Vec::new());
     };
     let mut seen = Vec::new();
