@@ -8,6 +8,8 @@ pub mod provider;
 
 pub mod index;
 
+pub mod vault;
+
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -16,3 +18,4 @@ pub use index::{Alias, Catalog, Chain, Link, ListedModel, NameKind, Resolved, Un
 pub use offer::{Allowance, AllowanceMeter, AllowanceWindow, Model, Offer, Tier};
 pub use price::Price;
 pub use provider::{Credential, Deadlines, Dialect, Provider, Quirks};
+pub use vault::Vault;

@@ -1,9 +1,13 @@
 //! Sub-commands; one file each. The composition roots.
 
-pub mod check;
 pub mod settings;
 
-use std::process::ExitCode;
+pub mod admin;
+pub mod check;
+pub mod dev;
+pub mod stop;
+
+use std::{future::Future, io::Write, process::ExitCode};
 
 use clap::Parser;
 
@@ -21,6 +25,12 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run everything on this machine: servers, demo tenant, simulated providers, both planes
+    #[command(after_help = "Example: synaxis dev --state-dir .synaxis")]
+    Dev(Box<dev::DevArgs>),
+    /// Run the sidecar: API and console
+    #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
+    Admin,
     /// Tell every fault of the configuration at once
     #[command(after_help = "Example: synaxis check --print")]
     Check(check::CheckArgs),
@@ -30,7 +40,30 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(parent) = cli.config.die_with_parent
+        && let Err(error) = stop::die_with_parent(parent)
+    {
+        return failed(&error.into());
+    }
     match cli.command {
+        Command::Dev(args) => dev::run(&args, &cli.config),
+        Command::Admin => admin::run(&cli.config),
         Command::Check(args) => check::run(&args, &cli.config),
     }
+}
+
+/// Runs a command's work on a runtime with a thread per core, and tells how it failed.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(work));
+    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "synaxis: {error:#}");
+    ExitCode::FAILURE
 }

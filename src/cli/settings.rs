@@ -16,6 +16,9 @@ pub struct ConfigArgs {
     /// One setting over file and environment, such as proxy.listen=0.0.0.0:8080
     #[arg(long = "set", global = true, value_name = "PATH=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
+    /// End when the process with this id ends
+    #[arg(long, global = true, hide = true, value_name = "PID")]
+    pub die_with_parent: Option<u32>,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

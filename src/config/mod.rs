@@ -37,7 +37,7 @@ pub struct Config {
     /// What kind of installation this is.
     pub environment: Environment,
     /// The door to Postgres.
-    pub database: pending::Database,
+    pub database: crate::store::postgres::Settings,
     /// The door to Redis.
     pub redis: pending::Redis,
     /// The keys that seal and sign.

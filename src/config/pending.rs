@@ -7,35 +7,6 @@ use serde::Deserialize;
 
 use crate::base::Secret;
 
-/// The door to Postgres.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Database {
-    pub url: Secret,
-    pub direct_url: Option<Secret>,
-    pub max_connections: u32,
-    pub acquire_timeout_ms: u64,
-    pub proxy_password: Option<Secret>,
-    pub admin_password: Option<Secret>,
-    pub agent_password: Option<Secret>,
-    pub auditor_password: Option<Secret>,
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        Self {
-            url: Secret::default(),
-            direct_url: None,
-            max_connections: 16,
-            acquire_timeout_ms: 1000,
-            proxy_password: None,
-            admin_password: None,
-            agent_password: None,
-            auditor_password: None,
-        }
-    }
-}
-
 /// The door to Redis.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -15,7 +15,13 @@ use crate::config;
 /// Where Debian and its kin put the servers of each major version.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 /// Where binaries stand that a user's PATH may leave out.
-const SYSTEM_FOLDERS: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin"];
+const SYSTEM_FOLDERS: &[&str] = &[
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+];
 
 /// Finds the folder that has both `initdb` and `postgres`; of several versions `wanted`, else the newest.
 ///
@@ -34,7 +40,9 @@ pub fn postgres_folder(wanted: Option<u32>) -> anyhow::Result<PathBuf> {
         .filter(|(_, folder)| has_postgres(folder))
         .collect();
     versions.sort_unstable();
-    let of_version = versions.iter().find(|(version, _)| Some(*version) == wanted);
+    let of_version = versions
+        .iter()
+        .find(|(version, _)| Some(*version) == wanted);
     if let Some((_, folder)) = of_version.or(versions.last()) {
         return Ok(folder.clone());
     }
@@ -55,7 +63,11 @@ fn has_postgres(folder: &Path) -> bool {
 /// When there is none, with the mend.
 pub fn redis_binary() -> anyhow::Result<PathBuf> {
     let names = ["redis-server", "valkey-server"];
-    let mut places = names.iter().flat_map(|name| search_path().into_iter().map(move |folder| folder.join(name)));
+    let mut places = names.iter().flat_map(|name| {
+        search_path()
+            .into_iter()
+            .map(move |folder| folder.join(name))
+    });
     places
         .find(|place| place.exists())
         .context("no redis-server: run `make dev`, install `redis-server`, or give --redis-url")
@@ -64,7 +76,10 @@ pub fn redis_binary() -> anyhow::Result<PathBuf> {
 fn search_path() -> Vec<PathBuf> {
     let path = config::variable("PATH").unwrap_or_default();
     let fixed = SYSTEM_FOLDERS.iter().map(PathBuf::from);
-    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).chain(fixed).collect()
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .chain(fixed)
+        .collect()
 }
 
 /// A user of the machine.
@@ -86,8 +101,12 @@ impl Account {
             return Ok(None);
         }
         let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let account = accounts.lines().find_map(|line| Self::of_line(line, "postgres"));
-        account.map(Some).context("root cannot run Postgres and there is no user `postgres`: run as another user")
+        let account = accounts
+            .lines()
+            .find_map(|line| Self::of_line(line, "postgres"));
+        account.map(Some).context(
+            "root cannot run Postgres and there is no user `postgres`: run as another user",
+        )
     }
 
     /// Reads one line of the account file.
@@ -96,7 +115,11 @@ impl Account {
         let is_wanted = fields.next() == Some(name);
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        is_wanted.then(|| Self { name: name.to_owned(), uid, gid })
+        is_wanted.then(|| Self {
+            name: name.to_owned(),
+            uid,
+            gid,
+        })
     }
 
     /// Lets `command` run as this user, from a folder it can reach.
@@ -132,7 +155,8 @@ pub fn free_port(wanted: u16) -> anyhow::Result<u16> {
     if wanted != 0 && is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, wanted))) {
         return Ok(wanted);
     }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
     Ok(listener.local_addr()?.port())
 }
 
@@ -164,7 +188,14 @@ mod tests {
 
         let account = Account::of_line(line, "postgres");
 
-        assert_eq!(account, Some(Account { name: "postgres".to_owned(), uid: 101, gid: 104 }));
+        assert_eq!(
+            account,
+            Some(Account {
+                name: "postgres".to_owned(),
+                uid: 101,
+                gid: 104
+            })
+        );
         assert_eq!(Account::of_line(line, "post"), None);
     }
 
@@ -175,7 +206,9 @@ mod tests {
 
         assert_ne!(free_port(port).expect("another"), port);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let told = free_address(address, "--proxy-addr").expect_err("taken").to_string();
+        let told = free_address(address, "--proxy-addr")
+            .expect_err("taken")
+            .to_string();
         assert!(told.contains("--proxy-addr"), "{told}");
     }
 }

@@ -15,9 +15,14 @@ use rustix::process::Signal;
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::{
+    Servers,
     machine::{Account, free_port, postgres_folder},
     process::{Order, Processes, dying_with_us, stop_signal},
     state::{Kept, StateFolder, random_text},
+};
+use crate::{
+    base::Secret,
+    store::{migrate::migrate, postgres::Settings},
 };
 
 /// The superuser of the private server, and its database.
@@ -44,12 +49,65 @@ log_min_error_statement = panic
 timezone = 'UTC'
 ";
 
-/// Makes the cluster when there is none, starts it, and returns its URL once it answers.
+/// Brings up the private server with its schema; each plane comes to it as its own role.
 ///
 /// # Errors
 ///
-/// When a binary is missing or the server does not come up.
-pub async fn bring_up(
+/// When the server does not come up or a migration fails.
+pub async fn private(
+    folder: &StateFolder,
+    kept: &mut Kept,
+    processes: &mut Processes,
+    redis_url: String,
+) -> anyhow::Result<Servers> {
+    let database_url = bring_up(folder, kept, processes).await?;
+    let secret = |text: &String| Some(Secret::new(text.clone()));
+    migrate(&Settings {
+        url: Secret::new(database_url.clone()),
+        proxy_password: secret(&kept.proxy_password),
+        admin_password: secret(&kept.admin_password),
+        agent_password: secret(&kept.agent_password),
+        ..Settings::default()
+    })
+    .await?;
+    let port = kept.postgres_port;
+    let as_role = |role: &str, password: &str| {
+        format!("postgres://synaxis_{role}:{password}@127.0.0.1:{port}/{NAME}")
+    };
+    Ok(Servers {
+        proxy_database_url: as_role("proxy", &kept.proxy_password),
+        admin_database_url: as_role("admin", &kept.admin_password),
+        database_url,
+        redis_url,
+    })
+}
+
+/// Brings the database at `url` to this binary's schema.
+///
+/// Roles belong to the whole server, so their passwords are left as they are: the planes come as `url` says and
+/// take their role then.
+///
+/// # Errors
+///
+/// When the server cannot be reached or a migration fails.
+pub async fn given(url: &str, redis_url: String) -> anyhow::Result<Servers> {
+    let settings = Settings {
+        url: Secret::new(url.to_owned()),
+        ..Settings::default()
+    };
+    migrate(&settings)
+        .await
+        .context("the database of --database-url cannot be migrated")?;
+    Ok(Servers {
+        database_url: url.to_owned(),
+        proxy_database_url: url.to_owned(),
+        admin_database_url: url.to_owned(),
+        redis_url,
+    })
+}
+
+/// Makes the cluster when there is none, starts it, and returns its URL once it answers.
+async fn bring_up(
     folder: &StateFolder,
     kept: &mut Kept,
     processes: &mut Processes,
@@ -63,7 +121,10 @@ pub async fn bring_up(
         make_cluster(&binaries, &place, kept, account.as_ref()).await?;
     }
     kept.postgres_port = free_port(kept.postgres_port)?;
-    fs::write(data.join("postgresql.conf"), format!("port = {}{SETTINGS}", kept.postgres_port))?;
+    fs::write(
+        data.join("postgresql.conf"),
+        format!("port = {}{SETTINGS}", kept.postgres_port),
+    )?;
     processes.start(Order {
         name: "postgres",
         program: binaries.join("postgres"),
@@ -78,7 +139,11 @@ pub async fn bring_up(
 
 /// Returns the major version of a cluster; none when there is no cluster.
 fn version_of(data: &Path) -> Option<u32> {
-    fs::read_to_string(data.join("PG_VERSION")).ok()?.trim().parse().ok()
+    fs::read_to_string(data.join("PG_VERSION"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// Returns a folder Postgres can reach: in the state folder, or linked from it.
@@ -123,7 +188,11 @@ pub fn wipe(folder: &StateFolder) -> anyhow::Result<()> {
     }
     let _ = fs::remove_file(own.join("password"));
     fs::remove_dir(&own).with_context(|| format!("{} holds what is not ours", own.display()))?;
-    if own == place { Ok(()) } else { folder.remove("postgres") }
+    if own == place {
+        Ok(())
+    } else {
+        folder.remove("postgres")
+    }
 }
 
 /// Makes a cluster beside its place and moves it there, so that a killed start leaves no half of one.
@@ -140,8 +209,21 @@ async fn make_cluster(
     let password = password_file(place, kept, account)?;
     let mut command = dying_with_us(&binaries.join("initdb"), Signal::TERM);
     command
-        .args(["--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8"])
-        .args(["--locale", "C.UTF-8", "--no-sync", "--no-instructions", "--pwfile"])
+        .args([
+            "--username",
+            NAME,
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+        ])
+        .args([
+            "--locale",
+            "C.UTF-8",
+            "--no-sync",
+            "--no-instructions",
+            "--pwfile",
+        ])
         .arg(&password)
         .arg("--pgdata")
         .arg(&draft)
@@ -152,7 +234,10 @@ async fn make_cluster(
     let made = command.output().await.context("initdb cannot be started")?;
     fs::remove_file(&password)?;
     if !made.status.success() {
-        bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim());
+        bail!(
+            "initdb failed: {}",
+            String::from_utf8_lossy(&made.stderr).trim()
+        );
     }
     fs::rename(&draft, place.join("data"))?;
     Ok(())
@@ -161,7 +246,12 @@ async fn make_cluster(
 /// Writes the superuser's password where only `account` can read it.
 fn password_file(place: &Path, kept: &Kept, account: Option<&Account>) -> anyhow::Result<PathBuf> {
     let path = place.join("password");
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
     file.write_all(kept.postgres_password.as_bytes())?;
     if let Some(account) = account {
         chown(&path, Some(account.uid), Some(account.gid))?;
@@ -180,14 +270,20 @@ async fn ready_database(kept: &Kept) -> anyhow::Result<String> {
     let mut connection = tokio::time::timeout(PATIENCE, connected(&options))
         .await
         .context("the private Postgres does not answer")??;
-    let is_there: Option<i32> = sqlx::query_scalar("select 1 from pg_database where datname = 'synaxis'")
-        .fetch_optional(&mut connection)
-        .await?;
+    let is_there: Option<i32> =
+        sqlx::query_scalar("select 1 from pg_database where datname = 'synaxis'")
+            .fetch_optional(&mut connection)
+            .await?;
     if is_there.is_none() {
-        sqlx::query("create database synaxis").execute(&mut connection).await?;
+        sqlx::query("create database synaxis")
+            .execute(&mut connection)
+            .await?;
     }
     connection.close().await?;
-    Ok(format!("postgres://{NAME}:{}@127.0.0.1:{}/synaxis", kept.postgres_password, kept.postgres_port))
+    Ok(format!(
+        "postgres://{NAME}:{}@127.0.0.1:{}/synaxis",
+        kept.postgres_password, kept.postgres_port
+    ))
 }
 
 /// Asks until the server answers; a refused password is no reason to ask again.
@@ -196,7 +292,8 @@ async fn connected(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
         match options.connect().await {
             Ok(connection) => return Ok(connection),
             Err(error) if is_refused_password(&error) => {
-                return Err(error).context("the private Postgres has another password: start once with --fresh");
+                return Err(error)
+                    .context("the private Postgres has another password: start once with --fresh");
             }
             Err(_) => tokio::time::sleep(GLANCE).await,
         }
@@ -204,5 +301,8 @@ async fn connected(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
 }
 
 fn is_refused_password(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "28P01")
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "28P01")
 }

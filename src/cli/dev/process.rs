@@ -66,7 +66,11 @@ impl Processes {
     /// Prepares to start processes that log into `log_folder` and are noted in `pids_file`.
     #[must_use]
     pub fn new(log_folder: PathBuf, pids_file: PathBuf) -> Self {
-        Self { started: Vec::new(), log_folder, pids_file }
+        Self {
+            started: Vec::new(),
+            log_folder,
+            pids_file,
+        }
     }
 
     /// Starts a process; must be called on the main thread, whose end the kernel tells the process.
@@ -76,20 +80,40 @@ impl Processes {
     /// When it cannot be started.
     pub fn start(&mut self, order: Order) -> anyhow::Result<()> {
         let log = self.log_folder.join(format!("{}.log", order.name));
-        let output = OpenOptions::new().create(true).append(true).mode(0o600).open(&log)?;
+        let output = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&log)?;
         let mut command = command_of(&order);
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let child = command.spawn().with_context(|| format!("{} cannot be started", order.program.display()))?;
-        let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", order.program.display()))?;
+        let pid = child
+            .id()
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let pid = pid.with_context(|| format!("{} ended at once", order.name))?;
-        self.started.push(Process { name: order.name, pid, stop: order.stop, log, child });
+        self.started.push(Process {
+            name: order.name,
+            pid,
+            stop: order.stop,
+            log,
+            child,
+        });
         self.note_pids()
     }
 
     /// Returns the pid of the process called `name`.
     #[must_use]
     pub fn pid(&self, name: &str) -> Option<i32> {
-        self.started.iter().find(|process| process.name == name).map(|process| process.pid.as_raw_nonzero().get())
+        self.started
+            .iter()
+            .find(|process| process.name == name)
+            .map(|process| process.pid.as_raw_nonzero().get())
     }
 
     /// Waits until one of the processes ends, and returns what there is to say about it.
@@ -98,7 +122,10 @@ impl Processes {
             for process in &mut self.started {
                 if let Ok(Some(status)) = process.child.try_wait() {
                     let tail = tail_of(&process.log).unwrap_or_default();
-                    return anyhow::anyhow!("{} ended ({status}); its log ends with:\n{tail}", process.name);
+                    return anyhow::anyhow!(
+                        "{} ended ({status}); its log ends with:\n{tail}",
+                        process.name
+                    );
                 }
             }
             tokio::time::sleep(WATCH).await;
@@ -126,8 +153,14 @@ impl Processes {
 impl Process {
     async fn stop(&mut self) {
         let _ = kill_process(self.pid, self.stop);
-        if tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
-            tracing::warn!(process.name = self.name, "process did not end in time and is killed");
+        if tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                process.name = self.name,
+                "process did not end in time and is killed"
+            );
             let _ = self.child.kill().await;
         }
     }
@@ -141,9 +174,14 @@ fn command_of(order: &Order) -> Command {
     };
     command.args(&order.args);
     if order.is_ours {
-        command.arg("--die-with-parent").arg(std::process::id().to_string());
+        command
+            .arg("--die-with-parent")
+            .arg(std::process::id().to_string());
     }
-    command.envs(order.variables.iter().map(|(name, value)| (name, value)));
+    for (name, value) in &order.variables {
+        // A secret given both ways is a fault.
+        command.env(name, value).env_remove(format!("{name}_FILE"));
+    }
     command.process_group(0).kill_on_drop(true);
     if let Some(account) = &order.account {
         account.apply(&mut command);
@@ -169,7 +207,9 @@ pub fn dying_with_us(program: &Path, stop: Signal) -> Command {
 ///
 /// When a process cannot be ended.
 pub async fn end_leftovers(pids_file: &Path) -> anyhow::Result<()> {
-    let Ok(text) = fs::read_to_string(pids_file) else { return Ok(()) };
+    let Ok(text) = fs::read_to_string(pids_file) else {
+        return Ok(());
+    };
     // The last started first, as in an orderly stop.
     for line in text.lines().rev() {
         let mut words = line.split(' ');
@@ -185,7 +225,9 @@ pub async fn end_leftovers(pids_file: &Path) -> anyhow::Result<()> {
 }
 
 async fn end_leftover(pid: i32, birth: u64, name: &str) -> anyhow::Result<()> {
-    let Some(process) = Pid::from_raw(pid) else { return Ok(()) };
+    let Some(process) = Pid::from_raw(pid) else {
+        return Ok(());
+    };
     let deadline = Instant::now() + PATIENCE;
     let _ = is_same(pid, birth) && kill_process(process, stop_signal(name)).is_ok();
     // A pid that was given to another process has another birth.

@@ -24,12 +24,19 @@ const GLANCE: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// When the binary is missing or no port is free.
-pub fn start(folder: &StateFolder, kept: &mut Kept, processes: &mut Processes) -> anyhow::Result<String> {
+pub fn start(
+    folder: &StateFolder,
+    kept: &mut Kept,
+    processes: &mut Processes,
+) -> anyhow::Result<String> {
     let program = redis_binary()?;
     let data = folder.private_folder("redis")?;
     kept.redis_port = free_port(kept.redis_port)?;
     // In a file, because a command line can be read by everyone on the machine.
-    folder.write_private("redis/redis.conf", settings(kept, &data.display().to_string()).as_bytes())?;
+    folder.write_private(
+        "redis/redis.conf",
+        settings(kept, &data.display().to_string()).as_bytes(),
+    )?;
     processes.start(Order {
         name: "redis",
         program,
@@ -39,11 +46,18 @@ pub fn start(folder: &StateFolder, kept: &mut Kept, processes: &mut Processes) -
         stop: stop_signal("redis"),
         is_ours: false,
     })?;
-    Ok(format!("redis://:{}@127.0.0.1:{}", kept.redis_password, kept.redis_port))
+    Ok(format!(
+        "redis://:{}@127.0.0.1:{}",
+        kept.redis_password, kept.redis_port
+    ))
 }
 
 fn settings(kept: &Kept, data: &str) -> String {
-    let Kept { redis_port, redis_password, .. } = kept;
+    let Kept {
+        redis_port,
+        redis_password,
+        ..
+    } = kept;
     format!(
         "bind 127.0.0.1\nport {redis_port}\nrequirepass {redis_password}\ndir \"{data}\"\n\
          daemonize no\nsave \"\"\nappendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
@@ -59,7 +73,9 @@ pub async fn ready(kept: &Kept) -> anyhow::Result<()> {
     let asked = async {
         loop {
             match ask(kept).await {
-                Ok(answer) if answer.starts_with("+OK") && answer.contains("+PONG") => return Ok(()),
+                Ok(answer) if answer.starts_with("+OK") && answer.contains("+PONG") => {
+                    return Ok(());
+                }
                 Ok(answer) if answer.starts_with("-WRONGPASS") => {
                     bail!("the private Redis has another password: start once with --fresh")
                 }
@@ -67,7 +83,9 @@ pub async fn ready(kept: &Kept) -> anyhow::Result<()> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asked).await.context("the private Redis does not answer")?
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .context("the private Redis does not answer")?
 }
 
 async fn ask(kept: &Kept) -> std::io::Result<String> {

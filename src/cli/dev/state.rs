@@ -64,7 +64,16 @@ pub struct StateFolder {
 }
 
 /// All that `--fresh` may delete: nothing else in the folder is ours.
-const OURS: &[&str] = &["dev.json", "state.json", "fleet.toml", "catalog.toml", "spool", "proxy", "redis", "log"];
+const OURS: &[&str] = &[
+    "dev.json",
+    "state.json",
+    "fleet.toml",
+    "catalog.toml",
+    "spool",
+    "proxy",
+    "redis",
+    "log",
+];
 
 impl StateFolder {
     /// Opens the folder, makes it when it is missing, and locks it.
@@ -88,7 +97,10 @@ impl StateFolder {
             .open(path.join("lock"))
             .with_context(|| format!("the state folder {} cannot be written", path.display()))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("another synaxis dev uses {}: stop it, or name another --state-dir", path.display());
+            bail!(
+                "another synaxis dev uses {}: stop it, or name another --state-dir",
+                path.display()
+            );
         }
         let folder = Self { path, _lock: lock };
         folder.remove("dev.json")?;
@@ -114,7 +126,10 @@ impl StateFolder {
     /// When it cannot be made.
     pub fn private_folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.path(name);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)?;
         Ok(path)
     }
 
@@ -126,8 +141,9 @@ impl StateFolder {
     pub fn kept(&self) -> anyhow::Result<Kept> {
         let path = self.path("state.json");
         let kept = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is damaged: start once with --fresh", path.display()))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!("{} is damaged: start once with --fresh", path.display())
+            })?,
             Err(error) if error.kind() == ErrorKind::NotFound => Kept::default(),
             Err(error) => return Err(error.into()),
         };
@@ -151,7 +167,12 @@ impl StateFolder {
     pub fn write_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.path(name);
         let draft = path.with_added_extension("new");
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         // A draft that a killed start left behind keeps its old mode otherwise.
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(bytes)?;
@@ -166,9 +187,8 @@ impl StateFolder {
     /// When it is there and cannot be removed.
     pub fn remove(&self, name: &str) -> anyhow::Result<()> {
         match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", self.path(name).display()))
-            }
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error)
+                .with_context(|| format!("{} cannot be removed", self.path(name).display())),
             _ => Ok(()),
         }
     }
@@ -181,10 +201,15 @@ impl StateFolder {
     pub fn wipe(&self) -> anyhow::Result<()> {
         for name in OURS {
             let path = self.path(name);
-            let deleted = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let deleted = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
             match deleted {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("{} cannot be deleted", path.display()));
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be deleted", path.display()));
                 }
                 _ => {}
             }
@@ -223,7 +248,10 @@ mod tests {
         assert_eq!(again.api_key, kept.api_key);
         assert_eq!(again.sealing_key, kept.sealing_key);
         assert_eq!(again.sealing_key.len(), 32);
-        let mode = fs::metadata(folder.path("state.json")).expect("there").permissions().mode();
+        let mode = fs::metadata(folder.path("state.json"))
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -1,0 +1,28 @@
+//! The demo tenant and its simulated providers.
+
+use super::report::{Models, Upstream};
+
+/// What the demo offers.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    pub admin_email: Option<String>,
+    pub models: Models,
+    pub upstreams: Vec<Upstream>,
+}
+
+impl Demo {
+    /// Returns a demo without providers.
+    #[must_use]
+    pub fn draft() -> Self {
+        let models = Models {
+            free: String::new(),
+            paid: String::new(),
+            alias: String::new(),
+        };
+        Self {
+            admin_email: None,
+            models,
+            upstreams: Vec::new(),
+        }
+    }
+}
