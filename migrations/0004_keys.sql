@@ -37,7 +37,6 @@ create table operations.api_keys (
     constraint api_keys_rotated_from_fk
         foreign key (organization_id, rotated_from) references operations.api_keys (organization_id, id)
 );
-create index api_keys_by_creation on operations.api_keys (organization_id, created_at desc, id desc) where deleted_at is null;
 create index api_keys_by_group on operations.api_keys (organization_id, group_id);
 create index api_keys_by_user on operations.api_keys (organization_id, user_id);
 create index api_keys_by_rotated_from on operations.api_keys (organization_id, rotated_from);
@@ -291,5 +290,13 @@ end
 $$;
 alter function operations.grant_by_public_id(text) owner to synaxis_definer;
 grant execute on function operations.grant_by_public_id(text) to synaxis_proxy;
+
+-- Whose key has this id or public id, for operators who hold a leaked key and nothing else; granted to no service.
+create function operations.owner_of_key(wanted text) returns uuid
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select k.organization_id from operations.api_keys k
+    where k.deleted_at is null and (k.public_id = wanted or k.id::text = lower(wanted))
+$$;
+alter function operations.owner_of_key(text) owner to synaxis_definer;
 
 reset role;

@@ -1,11 +1,16 @@
 //! Sub-commands; one file each. The composition roots.
 
+pub mod operator;
 pub mod settings;
 
 pub mod admin;
 pub mod check;
 pub mod dev;
+pub mod keys;
+pub mod migrate;
+pub mod orgs;
 pub mod stop;
+pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
 
@@ -34,6 +39,20 @@ enum Command {
     /// Tell every fault of the configuration at once
     #[command(after_help = "Example: synaxis check --print")]
     Check(check::CheckArgs),
+    /// Bring the database to the schema this binary knows
+    #[command(after_help = "Example: synaxis migrate --dry-run")]
+    Migrate(migrate::MigrateArgs),
+    /// Make and list tenants
+    #[command(after_help = "Example: synaxis orgs create --name Acme --json")]
+    Orgs(orgs::OrgsArgs),
+    /// Make and list people
+    #[command(after_help = "Example: synaxis users list")]
+    Users(users::UsersArgs),
+    /// Make, list, revoke and rotate keys
+    #[command(
+        after_help = "Example: synaxis keys list --organization 019aa0f0-0000-7000-8000-000000000000"
+    )]
+    Keys(keys::KeysArgs),
 }
 
 /// Runs the command the arguments name.
@@ -49,6 +68,10 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
         Command::Check(args) => check::run(&args, &cli.config),
+        Command::Migrate(args) => migrate::run(&args, &cli.config),
+        Command::Orgs(args) => orgs::run(&args, &cli.config),
+        Command::Users(args) => users::run(&args, &cli.config),
+        Command::Keys(args) => keys::run(&args, &cli.config),
     }
 }
 
