@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{authenticate::Caller, refuse::Refusal, route::Size};
 use crate::{
-    base::{CredentialId, Moment, RequestId},
+    base::{CredentialId, Moment, NanoUsd, RequestId, Tokens},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
     quota::{
         Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit, Meter,
@@ -78,12 +78,14 @@ pub(super) async fn admit(
 pub(super) async fn move_on(
     ledger: &Ledger,
     hold: &mut Hold,
+    limits: &[Limit],
     spent: &Actual,
     bids: &[Bid],
+    now: Moment,
 ) -> Result<usize, Refusal> {
-    match ledger.adjust(hold, spent, bids).await {
+    match ledger.adjust(hold, limits, spent, bids, now).await {
         Ok(Adjusted::Held { bid }) => Ok(bid),
-        Ok(Adjusted::Denied { wait, .. }) => Err(reached(None, wait)),
+        Ok(Adjusted::Denied { limit, wait }) => Err(reached(limits.get(limit), wait)),
         Ok(Adjusted::Full { wait }) => Err(Refusal::ProvidersLimited {
             model: String::new(),
             wait,
@@ -118,50 +120,37 @@ fn too_large(limit: Option<&Limit>) -> Refusal {
 }
 
 fn bid(candidate: &Candidate, limits: &[Limit], size: &Size) -> Bid {
-    let tenant = limits
-        .iter()
-        .map(|limit| amount(limit, candidate, size))
-        .collect();
+    let used = |input: Tokens, output: Tokens, cost: NanoUsd| Actual {
+        requests: 1,
+        input: input.0,
+        output: output.0,
+        cost_nano_usd: cost.0,
+    };
+    let expected = used(
+        size.input_expected,
+        size.output_expected,
+        candidate.expected_cost,
+    );
+    let bound = used(size.input_bound, size.output_bound, candidate.bound_cost);
     let credential = candidate
         .credential
         .as_ref()
         .map(|credential| credential.id);
-    let own = candidate
-        .offer
-        .allowances
-        .iter()
-        .map(|allowance| {
-            let limit = as_limit(allowance, credential, candidate);
-            let amount = amount(&limit, candidate, size);
-            Charge { limit, amount }
-        })
-        .collect();
-    Bid { tenant, own }
-}
-
-/// Returns what a call takes of a limit: the most it can use when the limit is hard, else what it is expected to.
-fn amount(limit: &Limit, candidate: &Candidate, size: &Size) -> u64 {
-    let (input, output, cost) = match limit.enforcement {
-        Enforcement::Hard => (size.input_bound, size.output_bound, candidate.bound_cost),
-        Enforcement::Soft => (
-            size.input_expected,
-            size.output_expected,
-            candidate.expected_cost,
-        ),
+    let charge = |allowance: &Allowance| {
+        let limit = as_limit(allowance, credential, candidate);
+        let amount = limit.hold(&expected, &bound);
+        Charge { limit, amount }
     };
-    match limit.meter {
-        Meter::Requests | Meter::Concurrent => 1,
-        Meter::InputTokens => input.0,
-        Meter::OutputTokens => output.0,
-        Meter::TotalTokens => (input + output).0,
-        Meter::NanoUsd => cost.0,
+    Bid {
+        tenant: limits
+            .iter()
+            .map(|limit| limit.hold(&expected, &bound))
+            .collect(),
+        own: candidate.offer.allowances.iter().map(charge).collect(),
     }
 }
 
-/// A provider's allowance, held like a tenant's limit.
-///
-/// Tokens are held as expected, not as bounded: a free tier's few thousand tokens a minute would otherwise admit
-/// almost nothing; the provider's own refusal is what bounds it.
+/// A provider's allowance, held like a tenant's hard limit.
 fn as_limit(
     allowance: &Allowance,
     credential: Option<CredentialId>,
@@ -171,9 +160,9 @@ fn as_limit(
         Some(credential) if allowance.is_shared => Subject::Credential(credential),
         credential => Subject::CredentialOffer(credential, candidate.offer.id),
     };
-    let (meter, enforcement) = match allowance.meter {
-        AllowanceMeter::Requests => (Meter::Requests, Enforcement::Hard),
-        AllowanceMeter::Tokens => (Meter::TotalTokens, Enforcement::Soft),
+    let meter = match allowance.meter {
+        AllowanceMeter::Requests => Meter::Requests,
+        AllowanceMeter::Tokens => Meter::TotalTokens,
     };
     let window = match allowance.window {
         AllowanceWindow::Minute => Window::Minute,
@@ -187,7 +176,7 @@ fn as_limit(
         meter,
         window,
         amount: allowance.amount,
-        enforcement,
+        enforcement: Enforcement::Hard,
         mode: Mode::Enforce,
         zone: allowance.zone,
     }

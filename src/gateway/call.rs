@@ -18,6 +18,7 @@ use super::{
     exchange::Exchange,
     forward::Call,
     framing, local,
+    metrics::EndedCall,
     path::{self, Target},
     raw,
     refuse::Refusal,
@@ -26,6 +27,7 @@ use super::{
     upstream,
 };
 use crate::{
+    base::{NanoUsd, Usage},
     dialect::{self, Ask},
     routing::Plan,
 };
@@ -111,7 +113,7 @@ async fn model_call(
         &plan,
         expected,
     );
-    exchange.in_flight = Some(gateway.drain.enter());
+    exchange.enter(&gateway.drain, &gateway.metrics);
     let downstream = Downstream::new(
         session,
         &gateway.drain,
@@ -126,6 +128,7 @@ async fn model_call(
         booking,
         plan,
         bids: admission.bids,
+        limits: &grant.limits,
         endpoint: exchange.endpoint,
         path: &path,
         forwarded: &forwarded,
@@ -226,7 +229,7 @@ pub(super) async fn refuse(
     exchange: &Exchange,
     refusal: &Refusal,
 ) -> pingora::Result<()> {
-    gateway.metrics.refused(refusal.answer().code);
+    count(gateway, exchange, refusal);
     if matches!(refusal, Refusal::CallerGone) {
         session.set_keepalive(None);
         return Ok(());
@@ -236,4 +239,26 @@ pub(super) async fn refuse(
         session.set_keepalive(None);
     }
     answer::refuse(session, exchange, refusal).await
+}
+
+/// Counts a refusal; a call that was admitted is counted when it is booked.
+fn count(gateway: &Gateway, exchange: &Exchange, refusal: &Refusal) {
+    let answer = refusal.answer();
+    gateway.metrics.refused(answer.code);
+    if exchange.in_flight.is_some() {
+        return;
+    }
+    let elapsed = exchange.started.elapsed();
+    gateway.metrics.ended(&EndedCall {
+        endpoint: exchange.endpoint,
+        offer: None,
+        is_stream: false,
+        status: answer.status.as_u16(),
+        duration: elapsed,
+        first_byte: None,
+        overhead: elapsed,
+        usage: Usage::default(),
+        cost: NanoUsd::ZERO,
+        saved: NanoUsd::ZERO,
+    });
 }

@@ -43,6 +43,7 @@ pub(super) struct Downstream<'a> {
     is_stream: bool,
     comment_after: Duration,
     silent_since: Instant,
+    waited: Duration,
     is_head_sent: bool,
     pub(super) story: Story,
 }
@@ -69,6 +70,7 @@ impl<'a> Downstream<'a> {
             is_stream,
             comment_after,
             silent_since: Instant::now(),
+            waited: Duration::ZERO,
             is_head_sent: false,
             story: Story::default(),
         }
@@ -77,18 +79,27 @@ impl<'a> Downstream<'a> {
     /// Runs `work` while watching the caller; a stream that is silent for long is given a comment.
     pub(super) async fn watched<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
         tokio::pin!(work);
+        let began = Instant::now();
         loop {
             let comment_at = self.silent_since + self.comment_after;
             let drain = Arc::clone(&self.drain);
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
+                done = &mut work => {
+                    self.waited += began.elapsed();
+                    return Ok(done);
+                }
                 _ = self.session.read_body_or_idle(true) => return Err(Gone::Left),
                 () = sleep_until(comment_at), if self.is_stream => {}
                 () = drain.reached(Phase::Cutting) => return Err(Gone::Cut),
             }
             self.comment().await?;
         }
+    }
+
+    /// Returns how long providers kept us waiting.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     async fn comment(&mut self) -> Result<(), Gone> {

@@ -4,7 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{connection::Connection, drain::InFlight, raw::RawCall};
+use super::{
+    Metrics,
+    connection::Connection,
+    drain::{Drain, InFlight},
+    metrics,
+    raw::RawCall,
+};
 use crate::{
     base::{Clock, Moment, RequestId},
     dialect::Endpoint,
@@ -25,7 +31,7 @@ pub struct Exchange {
     /// The connection it came on.
     pub(super) connection: Option<Arc<Connection>>,
     /// Counted until dropped, so that a drain waits for it.
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<(InFlight, metrics::InFlight)>,
     /// The call Pingora's own phases carry, when it is one of those.
     pub(super) raw: Option<RawCall>,
 }
@@ -45,6 +51,11 @@ impl Exchange {
             in_flight: None,
             raw: None,
         }
+    }
+
+    /// Counts the request as a call in flight until it is dropped.
+    pub(super) fn enter(&mut self, drain: &Arc<Drain>, metrics: &Arc<Metrics>) {
+        self.in_flight = Some((drain.enter(), metrics.enter()));
     }
 
     /// Returns the address the connection comes from.

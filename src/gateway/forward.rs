@@ -19,7 +19,7 @@ use crate::{
     base::Tokens,
     catalog::{AllowanceMeter, Offer, Tier},
     dialect::{self, Ask, Changes, Endpoint, fault::Kind},
-    quota::Bid,
+    quota::{Bid, Limit},
     routing::{Candidate, Plan},
     usage::Finish,
 };
@@ -31,6 +31,7 @@ pub(super) struct Call<'a> {
     pub(super) booking: Booking,
     pub(super) plan: Plan,
     pub(super) bids: Vec<Bid>,
+    pub(super) limits: &'a [Limit],
     pub(super) endpoint: Endpoint,
     /// What stands behind `/v1/`, query included.
     pub(super) path: &'a str,
@@ -160,6 +161,7 @@ impl Call<'_> {
         let mut tally = Tally::of_reply(spoken, self.endpoint, &body, expected);
         tally.first_byte_ms = Some(first_byte_ms);
         self.answered(candidate, first_byte_ms, status.as_u16(), began);
+        self.booking.waited(self.downstream.waited());
         let receipt = self
             .booking
             .finish(Finish::Complete, status.as_u16(), &tally);
@@ -189,7 +191,7 @@ impl Call<'_> {
         gateway
             .health
             .succeeded(offer.id, credential, first_byte_ms, gateway.clock.now());
-        gateway.metrics.attempt("ok");
+        gateway.metrics.attempted("ok");
         self.booking
             .attempt_answered(candidate, status, millis_since(began));
     }
@@ -197,8 +199,7 @@ impl Call<'_> {
     /// Notes why an attempt failed: for the entry, for the metrics, for everybody who would try next.
     fn note(&mut self, candidate: &Candidate, failure: &Failure, ms: u32) {
         let outcome = failure.outcome();
-        self.gateway.metrics.attempt(outcome);
-        self.gateway.metrics.fallback(outcome);
+        self.gateway.metrics.attempted(outcome);
         verdict::teach(
             &self.gateway.health,
             candidate,
@@ -235,8 +236,15 @@ impl Call<'_> {
         };
         let from = from + left.iter().position(fits)?;
         let bids = self.bids.get(from..)?;
-        match self.booking.move_on(bids).await {
-            Ok(bid) => Some(from + bid),
+        match self
+            .booking
+            .move_on(self.limits, bids, self.gateway.clock.now())
+            .await
+        {
+            Ok(bid) => {
+                self.gateway.metrics.fell_back(failure.outcome());
+                Some(from + bid)
+            }
             Err(refusal) => {
                 tracing::debug!(error = %refusal, "no further attempt fits the limits");
                 None

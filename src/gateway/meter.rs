@@ -25,7 +25,7 @@ impl Tally {
     pub(super) fn of(told: Option<Usage>, expected_input: Tokens, output_bytes: u64) -> Self {
         let estimated = || Usage {
             input: expected_input,
-            output: estimate::expected_tokens(output_bytes),
+            output: estimate::expected_input(output_bytes, Tokens(0)),
             ..Usage::default()
         };
         Self {

@@ -34,7 +34,9 @@ mod settle;
 pub mod drain;
 pub mod handover;
 pub mod metrics;
+mod offer_metrics;
 pub mod operations;
+pub mod readings;
 pub mod settings;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use pingora::connectors::{ConnectorOptions, http::Connector};
 
 pub use drain::{Drain, Phase};
 pub use metrics::Metrics;
+pub use offer_metrics::OfferMetrics;
 pub use settings::Settings;
 
 use crate::{

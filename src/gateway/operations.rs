@@ -15,12 +15,13 @@ use pingora::{
 };
 use tokio::net::TcpListener;
 
-use super::{Drain, Metrics, Phase};
+use super::{Drain, Metrics, Phase, metrics::Breaker, readings::Readings};
 use crate::{
-    base::{Clock, tasks::Tasks},
+    base::{Clock, Moment, tasks::Tasks},
     keys::Keys,
     quota::Ledger,
-    snapshot::View,
+    routing::{Availability, Health},
+    snapshot::{Snapshot, View},
     usage::Spool,
 };
 
@@ -31,6 +32,7 @@ pub struct Operations {
     pub view: View,
     pub ledger: Arc<Ledger>,
     pub spool: Arc<Spool>,
+    pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
     pub drain: Arc<Drain>,
 }
@@ -60,7 +62,7 @@ impl Operations {
         if self.drain.phase() != Phase::Serving {
             return Some("draining".to_owned());
         }
-        if self.view.load().taken_at == crate::base::Moment::default() {
+        if self.view.load().taken_at == Moment::default() {
             return Some("no snapshot of the catalog yet".to_owned());
         }
         if self.spool.is_full() {
@@ -75,17 +77,37 @@ impl Operations {
 
     /// Brings the gauges up to date and writes all metrics.
     fn render(&self) -> String {
-        let metrics = &self.metrics;
         let now = self.clock.now();
-        metrics.set_inflight(self.drain.in_flight());
-        metrics.set_spool_bytes(self.spool.bytes());
-        metrics.set_snapshot_age(now.since(self.view.load().taken_at));
-        metrics.set_key_view_age(self.keys.view_age());
         let counters = self.ledger.counters();
-        metrics.set_holds_open(counters.open_holds.load(Ordering::Relaxed));
-        metrics.set_redis_errors(counters.redis_errors.load(Ordering::Relaxed));
-        metrics.set_overruns(counters.overruns.load(Ordering::Relaxed));
-        metrics.render()
+        let view = self.view.load();
+        self.show_breakers(&view, now);
+        self.metrics.render(&Readings {
+            holds_open: self.ledger.open_holds(),
+            spool_bytes: self.spool.bytes(),
+            snapshot_age: now.since(view.taken_at),
+            key_view_age: self.keys.view_age(),
+            redis_errors: counters.redis_errors.load(Ordering::Relaxed),
+            quota_overruns: counters.overruns.load(Ordering::Relaxed),
+            usage: self.spool.counters(),
+        })
+    }
+
+    fn show_breakers(&self, view: &Snapshot, now: Moment) {
+        let failing = self.health.failing(now);
+        let states = failing.iter().filter_map(|(offer, _, availability)| {
+            let offer = view
+                .catalog
+                .offers
+                .iter()
+                .find(|known| known.id == *offer)?;
+            let state = match availability {
+                Availability::Ready => Breaker::Closed,
+                Availability::OnTrial => Breaker::Probing,
+                Availability::Failing(_) | Availability::Cooling(_) => Breaker::Open,
+            };
+            Some((offer.as_ref(), state))
+        });
+        self.metrics.show_breakers(states);
     }
 }
 

@@ -180,7 +180,6 @@ impl Gateway {
         let status = session
             .response_written()
             .map_or(499, |head| head.status.as_u16());
-        self.metrics.answered(status, exchange.elapsed_ms());
         tracing::info!(
             exchange.id = exchange.id_text,
             status,

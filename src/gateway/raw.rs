@@ -210,7 +210,7 @@ async fn open(
         &plan,
         expected,
     );
-    exchange.in_flight = Some(gateway.drain.enter());
+    exchange.enter(&gateway.drain, &gateway.metrics);
     let addresses = upstream::resolve(&gateway.egress, &candidate.offer.provider)
         .await
         .map_err(|_| unreachable())?;

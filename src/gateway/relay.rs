@@ -67,11 +67,10 @@ impl Call<'_> {
                 Err(end) => break Err(end),
             }
         };
-        let Some(first_byte_ms) = relay.first_byte_ms else {
+        if relay.first_byte_ms.is_none() {
             relay.upstream.abort().await;
             return ended;
-        };
-        self.gateway.metrics.first_token(first_byte_ms);
+        }
         self.close(candidate, relay, ended, began).await
     }
 
@@ -113,6 +112,7 @@ impl Call<'_> {
         let mut tally = Tally::of(seen.usage, self.size.input_expected, seen.output_bytes);
         tally.first_byte_ms = relay.first_byte_ms;
         // Some providers close after the last choice without their dialect's last word.
+        self.booking.waited(self.downstream.waited());
         let is_said = seen.is_done || seen.has_finish;
         let is_whole = ended.is_ok() && is_said && seen.error.is_none();
         let was_told = seen.error.is_some();
@@ -158,7 +158,7 @@ impl Call<'_> {
             routing::Failure::Broken,
             now,
         );
-        self.gateway.metrics.attempt("broken_stream");
+        self.gateway.metrics.attempted("broken_stream");
     }
 
     /// Ends an open stream with an error event; the caller's parser must not take it for complete.

@@ -8,12 +8,9 @@ use crate::{
     catalog::{Abilities, Ability, Catalog, Dialect},
     dialect::{Ask, Endpoint},
     keys::Grant,
-    quota::{Enforcement, Limit, Meter, Mode, estimate},
+    quota::{Limit, estimate},
     routing::{self, Candidate, Health, Need, Plan, Unroutable},
 };
-
-/// What a call writes when nobody says and nothing is known of it yet (decisions 10).
-const USUAL_OUTPUT: Tokens = Tokens(512);
 
 /// How much a call may read and write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +26,7 @@ pub(super) struct Size {
 impl Size {
     /// Measures a call; a caller that sets no output limit is given one when a hard limit depends on it.
     pub(super) fn of(ask: &Ask, endpoint: Endpoint, grant: &Grant) -> Self {
-        let needs_bound = grant.limits.iter().any(depends_on_output);
+        let needs_bound = grant.limits.iter().any(Limit::needs_bounded_output);
         let injected_output = (endpoint.writes() && needs_bound && ask.requested_output.is_none())
             .then_some(grant.default_max_output_tokens);
         let per_choice = ask
@@ -42,11 +39,15 @@ impl Size {
         } else {
             per_choice.saturating_mul(ask.choices.max(1))
         };
-        let usual = USUAL_OUTPUT.0.saturating_mul(ask.choices.max(1)).min(bound);
+        let usual = estimate::expected_output(ask.choices.max(1), None, Some(Tokens(bound)));
         Self {
-            input_expected: estimate::expected_input(ask.text_bytes, ask.media_tokens),
-            input_bound: estimate::input_bound(ask.text_bytes, ask.messages, ask.media_tokens),
-            output_expected: Tokens(usual),
+            input_expected: estimate::expected_input(ask.text_bytes, Tokens(ask.media_tokens)),
+            input_bound: estimate::bound_input(
+                ask.text_bytes,
+                ask.messages,
+                Tokens(ask.media_tokens),
+            ),
+            output_expected: usual,
             output_bound: Tokens(bound),
             injected_output,
         }
@@ -64,23 +65,13 @@ impl Size {
     /// Measures a call whose body streams through unread: by its bytes, when it says how many.
     pub(super) fn of_unread(bytes: u64, grant: &Grant) -> Self {
         Self {
-            input_expected: estimate::expected_input(bytes, 0),
-            input_bound: estimate::input_bound(bytes, 1, 0),
-            output_expected: USUAL_OUTPUT,
+            input_expected: estimate::expected_input(bytes, Tokens(0)),
+            input_bound: estimate::bound_input(bytes, 1, Tokens(0)),
+            output_expected: estimate::USUAL_OUTPUT,
             output_bound: Tokens(grant.default_max_output_tokens),
             injected_output: None,
         }
     }
-}
-
-/// Says whether `limit` can only hold when the answer's length is bounded.
-fn depends_on_output(limit: &Limit) -> bool {
-    limit.enforcement == Enforcement::Hard
-        && limit.mode == Mode::Enforce
-        && matches!(
-            limit.meter,
-            Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd
-        )
 }
 
 /// What a call asks of an offer.

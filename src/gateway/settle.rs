@@ -3,26 +3,27 @@
 //! A booking that is dropped before it was finished (a caller gone, a task dropped, a panic) books itself with
 //! what is known: nothing that reached an upstream goes unbooked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
+    admit,
     exchange::{Exchange, millis_since},
     meter::Tally,
-    metrics::Metrics,
+    metrics::{EndedCall, Metrics},
     refuse::Refusal,
 };
 use crate::{
-    base::{NanoUsd, Tokens, Usage},
+    base::{Moment, NanoUsd, Tokens, Usage},
     catalog::{Offer, Price, Tier},
+    dialect::Endpoint,
     keys::Grant,
-    quota::{Actual, Bid, Hold, Ledger},
+    quota::{Actual, Bid, Hold, Ledger, Limit},
     routing::{Candidate, Plan},
     usage::{AttemptRecord, Entry, Finish, Intent, Spool, savings},
 };
 use tokio::time::Instant;
 
 /// Where calls are written down.
-#[derive(Debug)]
 pub(super) struct Books {
     pub(super) ledger: Arc<Ledger>,
     pub(super) spool: Arc<Spool>,
@@ -38,8 +39,14 @@ pub(super) struct Booking {
     /// What the call is expected to use, for as long as nobody has told us the truth.
     expected: Usage,
     alternative: Option<Price>,
-    tier: Tier,
     price: Price,
+    /// The offer that is tried now, or was tried last.
+    offer: Option<Arc<Offer>>,
+    endpoint: Endpoint,
+    /// What the last attempt used, when it failed and the ledger was not told yet.
+    last_failed: Actual,
+    /// How long others kept us waiting.
+    waited: Duration,
     started: Instant,
     stage: Stage,
 }
@@ -111,16 +118,19 @@ impl Booking {
             hold: Some(hold),
             expected,
             alternative: plan.paid_alternative.as_ref().and_then(|offer| offer.price),
-            tier: Tier::Free,
             price: Price::default(),
+            offer: None,
+            endpoint: exchange.endpoint,
+            last_failed: Actual::default(),
+            waited: Duration::ZERO,
             started: exchange.started,
             stage: Stage::Admitted,
         }
     }
 
     /// Writes down that `offer` is about to be tried; must return before its first byte goes upstream.
-    pub(super) fn begin(&mut self, offer: &Offer) -> Result<(), Refusal> {
-        self.tier = offer.tier;
+    pub(super) fn begin(&mut self, offer: &Arc<Offer>) -> Result<(), Refusal> {
+        self.offer = Some(Arc::clone(offer));
         self.price = price_of(offer);
         let entry = &mut self.intent.0;
         entry.model_id = Some(offer.model.id);
@@ -147,6 +157,16 @@ impl Booking {
         } else {
             NanoUsd::ZERO
         };
+        self.last_failed = Actual {
+            requests: 1,
+            input: if failed.may_be_billed {
+                read.input.0
+            } else {
+                0
+            },
+            output: 0,
+            cost_nano_usd: cost.0,
+        };
         self.intent.0.attempts.push(AttemptRecord {
             offer_id: offer.id,
             provider: offer.provider.name.clone(),
@@ -157,23 +177,27 @@ impl Booking {
         });
     }
 
-    /// Moves the hold to the first of `candidates` that fits and returns its place among them.
-    pub(super) async fn move_on(&mut self, bids: &[Bid]) -> Result<usize, Refusal> {
-        let spent = self.spent_on_failed();
+    /// Moves the hold to the first of `bids` that fits and returns its place among them.
+    pub(super) async fn move_on(
+        &mut self,
+        limits: &[Limit],
+        bids: &[Bid],
+        now: Moment,
+    ) -> Result<usize, Refusal> {
         let Some(hold) = self.hold.as_mut() else {
             return Err(Refusal::QuotaUnavailable);
         };
-        super::admit::move_on(&self.books.ledger, hold, &spent, bids).await
+        let ledger = &self.books.ledger;
+        let place = admit::move_on(ledger, hold, limits, &self.last_failed, bids, now).await?;
+        // The ledger knows what the failed attempt used; only the next one is still to be settled.
+        self.last_failed = Actual::default();
+        Ok(place)
     }
 
     /// Books the call with what it truly used.
     pub(super) fn finish(&mut self, finish: Finish, status: u16, tally: &Tally) -> Receipt {
         let cost = failed_cost(&self.intent.0.attempts) + self.price.of(&tally.usage);
-        let saved = match self.tier {
-            Tier::Free | Tier::Paid => {
-                savings::saved(cost, self.alternative.as_ref(), &tally.usage)
-            }
-        };
+        let saved = savings::saved(cost, self.alternative.as_ref(), &tally.usage);
         let entry = &mut self.intent.0;
         entry.finish = finish;
         entry.status = status;
@@ -183,7 +207,7 @@ impl Booking {
         entry.saved_nano_usd = saved;
         entry.first_byte_ms = tally.first_byte_ms;
         entry.duration_ms = millis_since(self.started);
-        self.write(cost);
+        self.write();
         Receipt { cost, saved }
     }
 
@@ -239,22 +263,31 @@ impl Booking {
         }
     }
 
-    fn spent_on_failed(&self) -> Actual {
-        let cost = failed_cost(&self.intent.0.attempts);
-        let input = if cost == NanoUsd::ZERO {
-            0
-        } else {
-            self.expected.input.0
-        };
-        Actual {
-            requests: 1,
-            input,
-            output: 0,
-            cost_nano_usd: cost.0,
-        }
+    /// Adds time others kept us waiting, which is not our overhead.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
     }
 
-    fn write(&mut self, cost: NanoUsd) {
+    fn count(&self) {
+        let entry = &self.intent.0;
+        let duration = self.started.elapsed();
+        self.books.metrics.ended(&EndedCall {
+            endpoint: self.endpoint,
+            offer: self.offer.as_deref(),
+            is_stream: entry.is_stream,
+            status: entry.status,
+            duration,
+            first_byte: entry
+                .first_byte_ms
+                .map(|ms| Duration::from_millis(u64::from(ms))),
+            overhead: duration.saturating_sub(self.waited),
+            usage: entry.usage,
+            cost: entry.cost_nano_usd,
+            saved: entry.saved_nano_usd,
+        });
+    }
+
+    fn write(&mut self) {
         if self.stage == Stage::Booked {
             return;
         }
@@ -264,13 +297,14 @@ impl Booking {
             // The intent is in the spool already: the call will be booked as estimated, not lost.
             tracing::error!(error = %error, exchange.id = %entry.request_id, "the entry could not be spooled");
         }
-        self.books.metrics.booked(entry, self.tier);
-        let actual = Actual {
+        self.count();
+        let answered = Actual {
             requests: 1,
             input: entry.usage.input.0,
             output: entry.usage.output.0,
-            cost_nano_usd: cost.0,
+            cost_nano_usd: self.price.of(&entry.usage).0,
         };
+        let actual = answered.after(self.last_failed);
         if let Some(hold) = self.hold.take() {
             self.books.ledger.settle(hold, actual);
         }

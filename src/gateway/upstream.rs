@@ -19,7 +19,7 @@ use crate::{
         allowance_headers,
         fault::{self, UpstreamFault},
     },
-    egress::{Guard, Refused},
+    egress::{Guard, NoAddress},
 };
 
 /// What of the caller's headers is a provider's business; everything else stays here.
@@ -309,15 +309,12 @@ pub(super) async fn resolve(
     guard: &Guard,
     provider: &Provider,
 ) -> Result<std::sync::Arc<[SocketAddr]>, Failure> {
-    let url = &provider.base_url;
-    let host = url.host_str().ok_or(Failure::Forbidden)?;
-    let port = url.port_or_known_default().ok_or(Failure::Forbidden)?;
     guard
-        .resolve(host, port)
+        .resolve_url(&provider.base_url)
         .await
-        .map_err(|refused| match refused {
-            Refused::Forbidden { .. } => Failure::Forbidden,
-            _ => Failure::Connect,
+        .map_err(|none| match none {
+            NoAddress::Forbidden(_) => Failure::Forbidden,
+            NoAddress::Unresolvable { .. } => Failure::Connect,
         })
 }
 
