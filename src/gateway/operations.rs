@@ -57,6 +57,13 @@ impl Operations {
         }
     }
 
+    /// Waits until the gateway is ready.
+    pub async fn ready(&self) {
+        while self.find_hindrance().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Returns what keeps the gateway from being ready, or nothing.
     async fn find_hindrance(&self) -> Option<String> {
         if self.drain.phase() != Phase::Serving {
