@@ -273,7 +273,11 @@ begin
         provider := null;
         if owner is null and ids ->> 0 is not null then
             select c.organization_id, c.provider_id into owner, provider
-            from platform.provider_credentials c
+            from (
+                select k.id, k.organization_id, k.provider_id from platform.provider_credentials k
+                union all
+                select k.id, k.organization_id, k.provider_id from operations.organization_credentials k
+            ) c
             where c.id = (ids ->> 0)::uuid;
         end if;
         whose := case asked -> 'subject' ->> 'kind'

@@ -9,6 +9,7 @@ mod layers;
 mod judge;
 mod pending;
 mod print;
+mod ranges;
 mod read;
 
 use serde::Deserialize;
@@ -46,8 +47,12 @@ pub struct Config {
     pub proxy: crate::gateway::Settings,
     /// The sidecar.
     pub admin: crate::admin::Settings,
-    /// The books.
-    pub usage: pending::Usage,
+    /// How keys are looked up and remembered.
+    pub keys: crate::keys::Settings,
+    /// How patient routing is.
+    pub routing: crate::routing::Settings,
+    /// Where entries wait for the books.
+    pub usage: crate::usage::Settings,
     /// Where we may connect to.
     pub egress: pending::Egress,
 }

@@ -5,7 +5,6 @@ use super::report::{Models, Upstream};
 /// What the demo offers.
 #[derive(Clone, Debug)]
 pub struct Demo {
-    pub admin_email: Option<String>,
     pub models: Models,
     pub upstreams: Vec<Upstream>,
 }
@@ -20,7 +19,6 @@ impl Demo {
             alias: String::new(),
         };
         Self {
-            admin_email: None,
             models,
             upstreams: Vec::new(),
         }

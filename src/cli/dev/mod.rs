@@ -8,6 +8,7 @@ pub mod process;
 pub mod redis;
 pub mod report;
 pub mod state;
+pub mod tenant;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Instant};
 
@@ -80,7 +81,7 @@ fn development(config_args: &ConfigArgs) -> Result<Config, config::Faults> {
     let mut flags = config_args.settings.clone();
     flags.push(("environment".to_owned(), "development".to_owned()));
     let source = Source::of_process(config_args.config.clone(), flags);
-    config::read(&source).accept(&["proxy", "admin", "usage", "egress"])
+    config::read(&source).accept(&["proxy", "admin", "keys", "routing", "usage", "egress"])
 }
 
 async fn dev(args: &DevArgs, config_args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
@@ -114,6 +115,8 @@ async fn live(
     let mut kept = folder.kept()?;
     let planes = Planes::choose(args, config)?;
     let servers = start_servers(folder, args, &mut kept, processes).await?;
+    folder.keep(&kept)?;
+    tenant::ensure(&servers, &mut kept).await?;
     folder.keep(&kept)?;
     let setting = Setting {
         folder,

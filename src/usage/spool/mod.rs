@@ -53,7 +53,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            spool_dir: PathBuf::from(".synaxis/spool"),
+            spool_dir: PathBuf::from("spool"),
             segment_bytes: 64 * 1024 * 1024,
             cap_bytes: 1024 * 1024 * 1024,
             sync_ms: 100,

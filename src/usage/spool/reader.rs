@@ -151,3 +151,96 @@ pub(in crate::usage) fn read_one(file: &File, offset: u64) -> io::Result<Option<
 fn widen(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The records of `count` little entries, one after the other, and where each ends.
+    fn records(count: usize) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::new();
+        for number in 0..count {
+            let json = format!("{{\"number\":{number},\"text\":\"one, two\"}}");
+            bytes.extend(record::wrap(Kind::Done, json.as_bytes()));
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        file
+    }
+
+    /// Reads everything: the payloads, and how many bytes were damaged.
+    fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, u64) {
+        let file = file(bytes);
+        let mut reader = Reader::new(&file, 0, widen(bytes.len()), Vec::new());
+        let (mut payloads, mut damaged) = (Vec::new(), 0);
+        loop {
+            match reader.next().unwrap() {
+                Piece::Record { .. } => payloads.push(reader.payload().to_vec()),
+                Piece::Damage { length, .. } => damaged += length,
+                Piece::End => return (payloads, damaged),
+            }
+        }
+    }
+
+    #[test]
+    fn a_segment_torn_at_any_byte_gives_every_record_before_the_tear() {
+        let (bytes, ends) = records(4);
+
+        for cut in 0..=bytes.len() {
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let kept = ends.iter().rfind(|end| **end <= cut).copied().unwrap_or(0);
+
+            let (payloads, damaged) = read(&bytes[..cut]);
+
+            assert_eq!(
+                (payloads.len(), damaged),
+                (whole, widen(cut - kept)),
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_byte_changed_anywhere_costs_the_one_record_it_stands_in() {
+        let (bytes, ends) = records(4);
+        let (all, _) = read(&bytes);
+
+        for at in 0..bytes.len() {
+            let hit = ends.iter().filter(|end| **end <= at).count();
+            let mut broken = bytes.clone();
+            broken[at] ^= 0x55;
+
+            let (payloads, damaged) = read(&broken);
+
+            let mut others = all.clone();
+            others.remove(hit);
+            assert_eq!(payloads, others, "{at}");
+            assert!(damaged > 0, "{at}");
+        }
+    }
+
+    #[test]
+    fn zeros_behind_the_last_record_are_damage_and_nothing_else() {
+        let (mut bytes, _) = records(2);
+        bytes.resize(bytes.len() + 3 * CHUNK, 0);
+
+        let (payloads, damaged) = read(&bytes);
+
+        assert_eq!((payloads.len(), damaged), (2, widen(3 * CHUNK)));
+    }
+
+    #[test]
+    fn records_across_the_edge_of_a_chunk_are_read_whole() {
+        let (bytes, ends) = records(2 * CHUNK / 40);
+
+        let (payloads, damaged) = read(&bytes);
+
+        assert_eq!((payloads.len(), damaged), (ends.len(), 0));
+    }
+}
