@@ -35,6 +35,7 @@ pub(super) fn completed(mut offer: OfferEntry) -> OfferEntry {
         abilities.sort_unstable_by_key(|ability| *ability as u16);
         abilities.dedup();
     }
+    AllowanceEntry::sort(&mut offer.allowances);
     offer
 }
 

@@ -180,6 +180,13 @@ impl CatalogFile {
     }
 }
 
+impl AllowanceEntry {
+    /// Puts allowances into the one order in which they are compared.
+    pub(super) fn sort(allowances: &mut [Self]) {
+        allowances.sort_by_key(|one| (one.meter as u8, one.window as u8));
+    }
+}
+
 fn synaxis() -> String {
     "synaxis".to_owned()
 }

@@ -6,7 +6,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{CatalogFile, CredentialEntry, ProviderEntry, judge};
+use super::{AllowanceEntry, CatalogFile, CredentialEntry, ProviderEntry, judge};
 use crate::base::{Fault, Secret};
 
 /// Reads a catalog file; `env` answers what `credential_env` names.
@@ -102,9 +102,10 @@ impl<'a> Reader<'a> {
 
     fn provider(&mut self, file: &mut CatalogFile, path: &str, mut entry: Entry<'a>) {
         let written = WrittenSecret::taken_from(&mut entry);
-        let Some(provider): Option<ProviderEntry> = self.read(path, entry) else {
+        let Some(mut provider): Option<ProviderEntry> = self.read(path, entry) else {
             return;
         };
+        AllowanceEntry::sort(&mut provider.allowances);
         let head = CredentialHead {
             provider: provider.name.clone(),
             name: default_name(),
