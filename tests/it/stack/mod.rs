@@ -6,6 +6,7 @@ pub mod database;
 pub mod people;
 pub mod provider;
 pub mod proxy;
+pub mod relay;
 
 use std::{
     path::{Path, PathBuf},
@@ -103,7 +104,7 @@ impl Setup {
 
     /// Starts it all and waits until it is ready.
     pub async fn start(self) -> TestStack {
-        let database = TestDatabase::create().await;
+        let database = TestDatabase::start().await;
         let folder = tempfile::tempdir().expect("a folder");
         let redis_url = self.redis_url.clone().unwrap_or_else(test_redis_url);
         let mut variables = variables(&database, &redis_url);
@@ -280,7 +281,7 @@ fn variables(database: &TestDatabase, redis_url: &str) -> Vec<(String, String)> 
         ("ENVIRONMENT", "development"),
         ("DATABASE__URL", database.url()),
         ("REDIS__URL", redis_url),
-        ("REDIS__KEY_PREFIX", &format!("{}:", database.name())),
+        ("REDIS__KEY_PREFIX", &format!("{}:", name_of(database))),
         // Two cores and many tests: a slow answer is not a dead Redis.
         ("REDIS__DEADLINE_MS", "2000"),
         ("SECURITY__SEALING_KEY", SEALING_KEY),
@@ -297,6 +298,11 @@ fn test_redis_url() -> String {
     std::env::var("SYNAXIS_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned())
 }
 
+/// What no other test has: the name of the test's database.
+fn name_of(database: &TestDatabase) -> &str {
+    database.url().rsplit('/').next().expect("a name")
+}
+
 /// Waits until `condition` holds, for ten seconds at most.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let began = Instant::now();
@@ -306,7 +312,12 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
     }
 }
 
-/// Where a test's files are.
-pub fn path_in(folder: &Path, name: &str) -> PathBuf {
-    folder.join(name)
+/// Waits until `holds`, at most `limit`; returns how long it took.
+pub async fn within(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < limit, "not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    began.elapsed()
 }
