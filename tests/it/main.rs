@@ -12,3 +12,4 @@ mod stack;
 mod isolation;
 mod keys;
 mod migrations;
+mod usage;
