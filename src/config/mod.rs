@@ -54,5 +54,5 @@ pub struct Config {
     /// Where entries wait for the books.
     pub usage: crate::usage::Settings,
     /// Where we may connect to.
-    pub egress: pending::Egress,
+    pub egress: crate::egress::Settings,
 }

@@ -1,6 +1,5 @@
 //! Settings of modules that do not define their own yet.
 
-use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::base::Secret;
@@ -22,11 +21,4 @@ impl Default for Redis {
             deadline_ms: 250,
         }
     }
-}
-
-/// Where we may connect to.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Egress {
-    pub allow: Vec<IpNet>,
 }

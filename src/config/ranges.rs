@@ -1,7 +1,7 @@
 //! The ranges of settings whose modules leave them to the configuration.
 
 use super::{Fault, pending};
-use crate::{base::Secret, keys, routing, store::postgres, usage};
+use crate::{base::Secret, egress, keys, routing, store::postgres, usage};
 
 /// The longest wait that still is one: a day.
 const DAY_MS: u64 = 86_400_000;
@@ -95,6 +95,27 @@ pub(super) fn of_usage(usage: &usage::Settings) -> Vec<Fault> {
         Fault::unless_within("flush_ms", usage.flush_ms, 1..=60_000),
         Fault::unless_within("batch", usage.batch, 1..=100_000),
         cap,
+    ])
+}
+
+/// Returns the faults of where we may connect to.
+pub(super) fn of_egress(egress: &egress::Settings) -> Vec<Fault> {
+    let ports = (egress.ports.is_empty() || egress.ports.contains(&0)).then(|| {
+        Fault::new(
+            "ports",
+            "is empty or names port 0",
+            "list the ports of providers, such as [443]",
+        )
+    });
+    gather([
+        ports,
+        Fault::unless_within("resolve_ttl_ms", egress.resolve_ttl_ms, 1..=DAY_MS),
+        Fault::unless_within("resolve_stale_ms", egress.resolve_stale_ms, 0..=DAY_MS),
+        Fault::unless_within(
+            "resolve_deadline_ms",
+            egress.resolve_deadline_ms,
+            1..=60_000,
+        ),
     ])
 }
 

@@ -9,6 +9,8 @@
 
 mod stack;
 
+mod check;
+mod dev;
 mod isolation;
 mod keys;
 mod migrations;

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     DevArgs, Servers,
-    machine::free_address,
+    machine::Held,
     process::{Order, Processes, stop_signal},
     state::{Kept, StateFolder},
 };
@@ -28,12 +28,14 @@ const GLANCE: Duration = Duration::from_millis(20);
 const DRAIN_S: u64 = 5;
 
 /// Where both planes answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Planes {
     pub proxy: SocketAddr,
     pub metrics: SocketAddr,
     pub admin: SocketAddr,
     pub admin_metrics: SocketAddr,
+    /// Keeps the addresses ours until the planes start: what starts before them takes ports too.
+    held: Vec<Held>,
 }
 
 impl Planes {
@@ -43,28 +45,30 @@ impl Planes {
     ///
     /// When somebody listens there already.
     pub fn choose(args: &DevArgs, config: &Config) -> anyhow::Result<Self> {
-        let DevArgs {
-            proxy_addr,
-            admin_addr,
-            metrics_addr,
-            admin_metrics_addr,
-            ..
-        } = args;
+        let proxy = Held::take(
+            args.proxy_addr.unwrap_or(config.proxy.listen),
+            "--proxy-addr",
+        )?;
+        let metrics = args.metrics_addr;
+        let metrics = metrics.unwrap_or(config.proxy.operations_listen);
+        let metrics = Held::take(metrics, "--metrics-addr")?;
+        let admin = Held::take(
+            args.admin_addr.unwrap_or(config.admin.listen),
+            "--admin-addr",
+        )?;
         let configured = config.admin.operations_listen;
-        let admin_metrics = match admin_metrics_addr {
-            Some(address) => free_address(*address, "--admin-metrics-addr")?,
-            // Nobody looks for this one by heart, and two of us may run beside each other.
-            None => free_address(configured, "")
-                .or_else(|_| free_address((configured.ip(), 0).into(), "--admin-metrics-addr"))?,
+        let admin_metrics = match args.admin_metrics_addr {
+            Some(address) => Held::take(address, "--admin-metrics-addr")?,
+            // Nobody knows this one by heart, and two of us may run beside each other.
+            None => Held::take(configured, "")
+                .or_else(|_| Held::take((configured.ip(), 0).into(), "--admin-metrics-addr"))?,
         };
         Ok(Self {
-            proxy: free_address(proxy_addr.unwrap_or(config.proxy.listen), "--proxy-addr")?,
-            metrics: free_address(
-                metrics_addr.unwrap_or(config.proxy.operations_listen),
-                "--metrics-addr",
-            )?,
-            admin: free_address(admin_addr.unwrap_or(config.admin.listen), "--admin-addr")?,
-            admin_metrics,
+            proxy: proxy.address,
+            metrics: metrics.address,
+            admin: admin.address,
+            admin_metrics: admin_metrics.address,
+            held: vec![proxy, metrics, admin, admin_metrics],
         })
     }
 
@@ -73,7 +77,12 @@ impl Planes {
     /// # Errors
     ///
     /// When one cannot be started.
-    pub fn start(&self, setting: &Setting<'_>, processes: &mut Processes) -> anyhow::Result<()> {
+    pub fn start(
+        &mut self,
+        setting: &Setting<'_>,
+        processes: &mut Processes,
+    ) -> anyhow::Result<()> {
+        self.held.clear();
         for (name, database_url) in [("admin", &setting.servers.admin_database_url)] {
             processes.start(Order {
                 name,

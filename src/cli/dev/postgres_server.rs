@@ -69,7 +69,8 @@ pub async fn private(
         agent_password: secret(&kept.agent_password),
         ..Settings::default()
     })
-    .await?;
+    .await
+    .context("the kept database does not fit this binary: start once with --fresh")?;
     let port = kept.postgres_port;
     let as_role = |role: &str, password: &str| {
         format!("postgres://synaxis_{role}:{password}@127.0.0.1:{port}/{NAME}")
@@ -134,7 +135,10 @@ async fn bring_up(
         stop: stop_signal("postgres"),
         is_ours: false,
     })?;
-    ready_database(kept).await
+    tokio::select! {
+        ready = ready_database(kept) => ready,
+        death = processes.first_death() => Err(death),
+    }
 }
 
 /// Returns the major version of a cluster; none when there is no cluster.
