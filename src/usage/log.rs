@@ -1,0 +1,230 @@
+//! The segments of one process as they are read back: which entries come next, which calls are still open, and
+//! which segments nobody needs any more.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use serde::Deserialize;
+
+use super::{
+    Counters, Entry, dead,
+    spool::{Kind, Name, Piece, Reader, read_one},
+};
+use crate::base::RequestId;
+
+/// How many bytes of entries one statement carries at most.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// One segment, read up to some point.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) name: Name,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<File>,
+    pub(super) read: u64,
+    pub(super) end: u64,
+    /// How many intents in it have no end in the books yet.
+    pub(super) open: usize,
+    pub(super) is_sealed: bool,
+    /// When it was last seen to have grown.
+    pub(super) grown: Instant,
+}
+
+/// Where an open intent stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) number: u64,
+    pub(super) offset: u64,
+}
+
+/// Whether the process that writes the segments still lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writes {
+    Still,
+    NoMore,
+}
+
+/// The segments of one process.
+#[derive(Debug)]
+pub(super) struct Log {
+    writes: Writes,
+    pub(super) tracks: BTreeMap<u64, Track>,
+    pub(super) open: HashMap<RequestId, Place>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    request_id: RequestId,
+}
+
+impl Log {
+    pub(super) fn new(writes: Writes) -> Self {
+        Self {
+            writes,
+            tracks: BTreeMap::new(),
+            open: HashMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Returns the next ended calls, at most `limit`; none when everything was read.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(super) fn next_entries(
+        &mut self,
+        limit: usize,
+        counters: &Counters,
+    ) -> io::Result<Vec<Entry>> {
+        let mut batch = Batch::new(limit);
+        let unread: Vec<u64> = self
+            .tracks
+            .values()
+            .filter(|track| !track.is_read())
+            .map(|track| track.name.number)
+            .collect();
+        for number in unread {
+            match self.read_track(number, &mut batch, counters) {
+                // What was read before belongs to the books; the fault will still be there next time.
+                Err(_) if !batch.entries.is_empty() => break,
+                other => other?,
+            }
+            if batch.is_full() {
+                break;
+            }
+        }
+        Ok(batch.entries)
+    }
+
+    fn read_track(
+        &mut self,
+        number: u64,
+        batch: &mut Batch,
+        counters: &Counters,
+    ) -> io::Result<()> {
+        let Some(track) = self.tracks.get_mut(&number) else {
+            return Ok(());
+        };
+        let file = Arc::clone(&track.file);
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut reader = Reader::new(&file, track.read, track.end, buffer);
+        while !batch.is_full() {
+            match reader.next()? {
+                Piece::End => break,
+                Piece::Damage { offset, length } => {
+                    Counters::add(&counters.damaged, 1);
+                    dead::quarantine(&track.path, &file, offset, length)?;
+                }
+                Piece::Record { kind, offset } => {
+                    let json = reader.payload();
+                    let read = match kind {
+                        Kind::Done => batch.take(json),
+                        // Whoever carried it has noted where it stands now.
+                        Kind::Carried if self.writes == Writes::Still => Ok(()),
+                        Kind::Intent | Kind::Carried => track.open_at(offset, json, &mut self.open),
+                    };
+                    if let Err(error) = read {
+                        Counters::add(&counters.dead_letters, 1);
+                        dead::bury(folder(&track.path), json, error.to_string())?;
+                    }
+                }
+            }
+        }
+        track.read = reader.position();
+        self.buffer = reader.into_buffer();
+        Ok(())
+    }
+
+    /// Notes that the calls are in the books: their intents are not needed any more.
+    pub(super) fn close(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.forget(entry.request_id);
+        }
+    }
+
+    /// Notes that an open intent stands somewhere else now.
+    pub(super) fn reopen(&mut self, id: RequestId, place: Place) {
+        self.forget(id);
+        self.open.insert(id, place);
+        if let Some(track) = self.tracks.get_mut(&place.number) {
+            track.open += 1;
+        }
+    }
+
+    /// Drops one open intent.
+    pub(super) fn forget(&mut self, id: RequestId) {
+        let place = self.open.remove(&id);
+        if let Some(track) = place.and_then(|place| self.tracks.get_mut(&place.number)) {
+            track.open = track.open.saturating_sub(1);
+        }
+    }
+
+    /// Returns the JSON of an open intent; `None` when the disk has lost it.
+    pub(super) fn read_intent(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
+        match self.tracks.get(&place.number) {
+            Some(track) => read_one(&track.file, place.offset),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Track {
+    pub(super) const fn is_read(&self) -> bool {
+        self.read >= self.end
+    }
+
+    fn open_at(
+        &mut self,
+        offset: u64,
+        json: &[u8],
+        open: &mut HashMap<RequestId, Place>,
+    ) -> serde_json::Result<()> {
+        let opened: Opened = serde_json::from_slice(json)?;
+        let place = Place {
+            number: self.name.number,
+            offset,
+        };
+        if open.insert(opened.request_id, place).is_none() {
+            self.open += 1;
+        }
+        Ok(())
+    }
+}
+
+fn folder(segment: &Path) -> &Path {
+    segment.parent().unwrap_or(Path::new("."))
+}
+
+/// What one statement will book.
+struct Batch {
+    entries: Vec<Entry>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Batch {
+    fn new(limit: usize) -> Self {
+        Self {
+            entries: Vec::new(),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit || self.bytes >= BATCH_BYTES
+    }
+
+    fn take(&mut self, json: &[u8]) -> serde_json::Result<()> {
+        self.entries.push(serde_json::from_slice(json)?);
+        self.bytes += json.len();
+        Ok(())
+    }
+}
