@@ -25,7 +25,7 @@ use crate::{
     keys::Keys,
     quota::Ledger,
     routing::Health,
-    snapshot::{self, View},
+    snapshot::{self, Follower},
     store::{
         feed::Feed,
         postgres::{Postgres, Role},
@@ -150,7 +150,7 @@ impl Plane {
         keys.recall();
         let vault = Vault::new(&config.security.sealing_key)?;
         let health = Arc::new(Health::new(config.routing.clone()));
-        let view = snapshot::open(&config.proxy.state_dir, &vault).await;
+        let view = snapshot::open(&config.proxy.state_dir, &vault);
         let redis = Redis::connect(&config.redis)?;
         let ledger = Ledger::of_books(config.quota.clone(), redis, postgres.clone());
         let spool = Spool::open(&config.usage, &clock)?;
@@ -184,9 +184,23 @@ impl Plane {
             connections,
             stop: watch::Sender::new(false),
         };
-        plane.follow(&feed, &keys, snapshot::Follower { view, vault, postgres: postgres.clone() }, config);
+        let state_dir = config.proxy.state_dir.clone();
+        let follower = Follower { view, vault, postgres: postgres.clone(), state_dir };
+        plane.follow(feed, keys, follower);
         plane.keep_books(ledger, spool, postgres);
         Ok(plane)
+    }
+
+    /// Lets keys and catalog learn what changes, until the plane stops.
+    fn follow(&self, feed: Feed, keys: Arc<Keys>, follower: Follower) {
+        let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
+        self.tasks.spawn("catalog", follower.run(catalog_news));
+        self.tasks.spawn("keys", keys.follow(key_news));
+        let stopped = self.stopped();
+        self.tasks.spawn("feed", async move {
+            stopped.await;
+            drop(feed);
+        });
     }
 }
 

@@ -80,7 +80,7 @@ async fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_and_witho
 #[tokio::test]
 async fn a_refused_connection_moves_on_and_the_breaker_spares_the_next_callers() {
     let mut stack = faulty_before_sound("").await;
-    stack.providers[0].stop().await;
+    stack.providers[0].stop();
     let key = stack.key().mint();
 
     for _ in 0..8 {
