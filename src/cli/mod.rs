@@ -4,6 +4,7 @@ pub mod operator;
 pub mod settings;
 
 pub mod admin;
+pub mod catalog;
 pub mod check;
 pub mod dev;
 pub mod keys;
@@ -42,6 +43,9 @@ enum Command {
     /// Bring the database to the schema this binary knows
     #[command(after_help = "Example: synaxis migrate --dry-run")]
     Migrate(migrate::MigrateArgs),
+    /// Bring providers, models, offers, prices and aliases in and out of the books
+    #[command(after_help = "Example: synaxis catalog import conf/catalog/example.toml")]
+    Catalog(catalog::CatalogArgs),
     /// Make and list tenants
     #[command(after_help = "Example: synaxis orgs create --name Acme --json")]
     Orgs(orgs::OrgsArgs),
@@ -69,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Admin => admin::run(&cli.config),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
+        Command::Catalog(args) => catalog::run(&args, &cli.config),
         Command::Orgs(args) => orgs::run(&args, &cli.config),
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),

@@ -67,6 +67,9 @@ pub(super) fn between<T: PartialEq + Serialize>(
     })
 }
 
+/// A longer value is not spelled out: nobody would find the difference in it.
+const LONGEST_VALUE: usize = 100;
+
 fn differences<T: Serialize>(old: &T, new: &T) -> String {
     let (old, new) = (fields(old), fields(new));
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
@@ -81,7 +84,12 @@ fn differences<T: Serialize>(old: &T, new: &T) -> String {
                 .get(*name)
                 .map_or("unset".to_owned(), Value::to_string)
         };
-        format!("{name} {} -> {}", text(&old), text(&new))
+        let (old, new) = (text(&old), text(&new));
+        if old.len().max(new.len()) <= LONGEST_VALUE {
+            format!("{name} {old} -> {new}")
+        } else {
+            format!("other {name}")
+        }
     });
     told.collect::<Vec<_>>().join(", ")
 }
