@@ -6,11 +6,11 @@ use anyhow::Context;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal as Signals, SignalKind, signal},
     sync::watch,
 };
 
-use super::settings::ConfigArgs;
+use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     base::{Clock, tasks::Tasks},
     catalog::Vault,
@@ -23,7 +23,7 @@ use crate::{
         operations::Operations,
     },
     keys::Keys,
-    quota::Ledger,
+    quota::{Ledger, PostgresBooks},
     routing::Health,
     snapshot::{self, Follower},
     store::{
@@ -71,7 +71,7 @@ pub fn run(args: &ProxyArgs, config_args: &ConfigArgs) -> ExitCode {
     if config.proxy.threads != 0 {
         builder.worker_threads(config.proxy.threads);
     }
-    super::block_on_with(builder, proxy(config, args.upgrade))
+    super::block_on_with(&mut builder, proxy(config, args.upgrade))
 }
 
 async fn proxy(config: Config, upgrade: bool) -> anyhow::Result<()> {
@@ -152,7 +152,7 @@ impl Plane {
         let health = Arc::new(Health::new(config.routing.clone()));
         let view = snapshot::open(&config.proxy.state_dir, &vault);
         let redis = Redis::connect(&config.redis)?;
-        let ledger = Ledger::of_books(config.quota.clone(), redis, postgres.clone());
+        let ledger = Ledger::new(config.quota.clone(), redis, Arc::new(PostgresBooks::new(postgres.clone())));
         let spool = Spool::open(&config.usage, &clock)?;
         let operations = Operations {
             clock: clock.clone(),
@@ -234,6 +234,7 @@ impl Plane {
         promise: Option<Promise>,
         config: &Config,
     ) -> anyhow::Result<()> {
+        let (stop, upgrade) = (Stop::watch()?, signal(SignalKind::quit())?);
         let traffic = listener(&listeners.traffic)?;
         let operations = listener(&listeners.operations)?;
         let asked = Arc::clone(&self.operations).serve(operations, self.connections.clone());
@@ -246,8 +247,7 @@ impl Plane {
         let taken = self.await_successor(listeners, config)?;
         let last_requests = tokio::select! {
             () = self.edge.accept(&traffic) => LAST_REQUESTS_AT_STOP,
-            told = told_to_stop() => {
-                told?;
+            () = told_to_stop(stop, upgrade) => {
                 // The thread behind the upgrade socket has the listener too: dropping ours would not close it.
                 rustix::net::shutdown(&traffic, rustix::net::Shutdown::Both)?;
                 LAST_REQUESTS_AT_STOP
@@ -307,15 +307,14 @@ impl Plane {
 }
 
 /// Waits for SIGTERM or SIGINT. SIGQUIT announces a successor: the proxy serves until it has come.
-async fn told_to_stop() -> anyhow::Result<()> {
-    let mut upgrade = signal(SignalKind::quit())?;
-    let mut stop = std::pin::pin!(super::stop::told());
+async fn told_to_stop(stop: Stop, mut upgrade: Signals) {
+    let mut told = std::pin::pin!(stop.told());
     loop {
         tokio::select! {
-            told = &mut stop => {
-                return Ok(told?);
+            () = &mut told => return,
+            _ = upgrade.recv() => {
+                tracing::info!("a successor is expected behind proxy.upgrade_socket");
             }
-            _ = upgrade.recv() => tracing::info!("a successor is expected behind proxy.upgrade_socket"),
         }
     }
 }

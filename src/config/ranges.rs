@@ -1,7 +1,12 @@
 //! The ranges of settings whose modules leave them to the configuration.
 
-use super::{Fault, pending};
-use crate::{base::Secret, egress, keys, routing, store::postgres, usage};
+use super::Fault;
+use crate::{
+    base::Secret,
+    egress, keys, routing,
+    store::{postgres, redis},
+    usage,
+};
 
 /// The longest wait that still is one: a day.
 const DAY_MS: u64 = 86_400_000;
@@ -29,7 +34,7 @@ pub(super) fn of_database(database: &postgres::Settings) -> Vec<Fault> {
 }
 
 /// Returns the faults of the door to Redis.
-pub(super) fn of_redis(redis: &pending::Redis) -> Vec<Fault> {
+pub(super) fn of_redis(redis: &redis::Settings) -> Vec<Fault> {
     let mend = "give redis://host:6379 in url, url_file or SYNAXIS__REDIS__URL";
     let prefix = redis.key_prefix.is_empty().then(|| {
         let mend =

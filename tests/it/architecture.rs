@@ -19,24 +19,25 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("audit", "base store"),
     ("catalog", "base store egress"),
     ("dialect", "base catalog"),
+    ("identity", "base store tenancy egress"),
     ("keys", "base store tenancy egress quota"),
     ("routing", "base store catalog"),
     ("usage", "base store catalog"),
-    ("control", "base store egress tenancy keys catalog quota routing usage audit"),
+    ("control", "base store egress tenancy identity keys catalog quota routing usage audit"),
     ("snapshot", "base store tenancy keys catalog quota routing"),
     ("gateway", "base egress telemetry keys catalog dialect quota routing usage snapshot"),
     (
         "admin",
-        "base egress telemetry store tenancy keys catalog dialect quota routing usage audit snapshot control",
+        "base egress telemetry store tenancy identity keys catalog dialect quota routing usage audit snapshot control",
     ),
     ("simulate", "base dialect catalog"),
     (
         "config",
-        "base store egress telemetry tenancy keys catalog dialect quota routing usage audit snapshot control gateway admin simulate",
+        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot control gateway admin simulate",
     ),
     (
         "cli",
-        "base store egress telemetry tenancy keys catalog dialect quota routing usage audit snapshot control gateway admin simulate config",
+        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot control gateway admin simulate config",
     ),
 ];
 
