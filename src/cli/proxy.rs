@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal as Signals, SignalKind, signal},
@@ -37,7 +39,16 @@ use crate::{
 
 /// The sections the proxy reads.
 const SECTIONS: &[&str] = &[
-    "database", "redis", "security", "proxy", "keys", "routing", "quota", "usage", "egress", "telemetry",
+    "database",
+    "redis",
+    "security",
+    "proxy",
+    "keys",
+    "routing",
+    "quota",
+    "usage",
+    "egress",
+    "telemetry",
 ];
 
 /// How long idle connections are given to bring a last request, after a successor has taken over.
@@ -90,27 +101,44 @@ fn harden(max_connections: usize) {
         tracing::warn!(error = %error, "core dumps could not be turned off");
     }
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let _as_it_was = setrlimit(Resource::Nofile, raised);
     let connections = u64::try_from(max_connections).unwrap_or(u64::MAX);
     let needed = connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);
     let given = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if given < needed {
-        tracing::warn!(given, needed, "fewer descriptors than proxy.max_connections may need");
+        tracing::warn!(
+            given,
+            needed,
+            "fewer descriptors than proxy.max_connections may need"
+        );
     }
 }
 
 /// Binds the listeners, or takes them from the running proxy.
 async fn open(config: &Config, upgrade: bool) -> anyhow::Result<(Listeners, Option<Promise>)> {
     if upgrade {
-        let socket = config.proxy.upgrade_socket.clone().context("proxy.upgrade_socket is not set")?;
+        let socket = config
+            .proxy
+            .upgrade_socket
+            .clone()
+            .context("proxy.upgrade_socket is not set")?;
         let taken = tokio::task::spawn_blocking(move || handover::take(&socket)).await?;
         let (listeners, promise) = taken.context("no proxy hands over its listeners")?;
         return Ok((listeners, Some(promise)));
     }
     let traffic = bind(config.proxy.listen)?;
     let operations = bind(config.proxy.operations_listen)?;
-    Ok((Listeners { traffic, operations }, None))
+    Ok((
+        Listeners {
+            traffic,
+            operations,
+        },
+        None,
+    ))
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
@@ -120,7 +148,9 @@ fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
         Some(socket2::Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.bind(&address.into()).with_context(|| format!("cannot listen on {address}"))?;
+    socket
+        .bind(&address.into())
+        .with_context(|| format!("cannot listen on {address}"))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -152,7 +182,11 @@ impl Plane {
         let health = Arc::new(Health::new(config.routing.clone()));
         let view = snapshot::open(&config.proxy.state_dir, &vault);
         let redis = Redis::connect(&config.redis)?;
-        let ledger = Ledger::new(config.quota.clone(), redis, Arc::new(PostgresBooks::new(postgres.clone())));
+        let ledger = Ledger::new(
+            config.quota.clone(),
+            redis,
+            Arc::new(PostgresBooks::new(postgres.clone())),
+        );
         let spool = Spool::open(&config.usage, &clock)?;
         let operations = Operations {
             clock: clock.clone(),
@@ -185,7 +219,12 @@ impl Plane {
             stop: watch::Sender::new(false),
         };
         let state_dir = config.proxy.state_dir.clone();
-        let follower = Follower { view, vault, postgres: postgres.clone(), state_dir };
+        let follower = Follower {
+            view,
+            vault,
+            postgres: postgres.clone(),
+            state_dir,
+        };
         plane.follow(feed, keys, follower);
         plane.keep_books(ledger, spool, postgres);
         Ok(plane)
@@ -206,7 +245,9 @@ impl Plane {
 
 fn key_settings(config: &Config) -> crate::keys::Settings {
     let mut settings = config.keys.clone();
-    settings.seen_file.get_or_insert_with(|| config.proxy.state_dir.join("seen-keys.json"));
+    settings
+        .seen_file
+        .get_or_insert_with(|| config.proxy.state_dir.join("seen-keys.json"));
     settings
 }
 
@@ -215,7 +256,8 @@ impl Plane {
         let booked = Arc::clone(&ledger);
         let flusher = Flusher::new(spool);
         let on_booked = move |id| booked.booked(id);
-        self.tasks.spawn("flusher", flusher.run(postgres, on_booked, self.stopped()));
+        self.tasks
+            .spawn("flusher", flusher.run(postgres, on_booked, self.stopped()));
         self.tasks.spawn("ledger", ledger.run(self.stopped()));
     }
 
@@ -257,7 +299,9 @@ impl Plane {
         };
         drop(traffic);
         tracing::info!(in_flight = self.drain.in_flight(), "draining");
-        self.drain.drain(Duration::from_secs(config.proxy.drain_s)).await;
+        self.drain
+            .drain(Duration::from_secs(config.proxy.drain_s))
+            .await;
         tokio::time::sleep(last_requests).await;
         self.edge.close_idle().await;
         asked.abort();
@@ -282,8 +326,9 @@ impl Plane {
         if let Some(folder) = socket.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
-            match handover::give(&socket, &listeners) {
+        std::thread::Builder::new()
+            .name("handover".to_owned())
+            .spawn(move || match handover::give(&socket, &listeners) {
                 Ok(()) => {
                     tracing::info!("a successor serves");
                     let _plane_is_gone = told.send(());
@@ -292,8 +337,7 @@ impl Plane {
                     tracing::error!(error = %error, "no upgrade is possible");
                     std::mem::forget(told);
                 }
-            }
-        })?;
+            })?;
         Ok(taken)
     }
 

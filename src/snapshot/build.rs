@@ -138,7 +138,10 @@ fn open_all(rows: Vec<CredentialRow>, vault: &Vault) -> Credentials {
     for row in rows {
         let (id, provider) = (row.id, row.provider_id);
         match row.open(vault) {
-            Some(credential) => opened.entry(provider).or_default().push(Arc::new(credential)),
+            Some(credential) => opened
+                .entry(provider)
+                .or_default()
+                .push(Arc::new(credential)),
             None => tracing::error!(credential.id = %id, "a provider's key does not open"),
         }
     }
@@ -150,11 +153,15 @@ fn providers(
     credentials: &Credentials,
 ) -> HashMap<ProviderId, Arc<Provider>> {
     let enabled = rows.into_iter().filter(|row| row.is_enabled);
-    enabled.map(|row| (row.id, Arc::new(row.provider(credentials)))).collect()
+    enabled
+        .map(|row| (row.id, Arc::new(row.provider(credentials))))
+        .collect()
 }
 
 fn models(rows: Vec<ModelRow>) -> HashMap<ModelId, Arc<Model>> {
-    rows.into_iter().map(|row| (row.id, Arc::new(row.model()))).collect()
+    rows.into_iter()
+        .map(|row| (row.id, Arc::new(row.model())))
+        .collect()
 }
 
 impl CredentialRow {
@@ -164,7 +171,9 @@ impl CredentialRow {
             sealed_key: of_hex(&self.sealed_key)?,
             sealed_secret: of_hex(&self.sealed_secret)?,
         };
-        let secret = vault.open(&sealed, Place::of_credential(self.id, self.organization_id)).ok()?;
+        let secret = vault
+            .open(&sealed, Place::of_credential(self.id, self.organization_id))
+            .ok()?;
         Some(Credential {
             id: self.id,
             organization_id: self.organization_id,
@@ -215,11 +224,17 @@ impl OfferRow {
             Some(offer) => offer == self.id,
             None => row.provider_id == self.provider_id,
         };
-        let abilities = self.abilities.map_or(Abilities::UNSTATED, Abilities::from_iter);
+        let abilities = self
+            .abilities
+            .map_or(Abilities::UNSTATED, Abilities::from_iter);
         Some(Offer {
             provider: Arc::clone(providers.get(&self.provider_id)?),
             model: Arc::clone(models.get(&self.model_id)?),
-            allowances: allowances.iter().filter(holds).map(AllowanceRow::allowance).collect(),
+            allowances: allowances
+                .iter()
+                .filter(holds)
+                .map(AllowanceRow::allowance)
+                .collect(),
             id: self.id,
             organization_id: self.organization_id,
             upstream_name: self.upstream_name,
@@ -249,13 +264,19 @@ impl AllowanceRow {
 
 impl AliasRow {
     fn alias(self) -> Alias {
-        Alias { organization_id: self.organization_id, name: self.name, models: self.models }
+        Alias {
+            organization_id: self.organization_id,
+            name: self.name,
+            models: self.models,
+        }
     }
 }
 
 fn of_hex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -264,7 +285,10 @@ mod tests {
     use crate::base::Secret;
 
     fn vault() -> Vault {
-        Vault::new(&Secret::new("a sealing key of more than thirty-two bytes".to_owned())).unwrap()
+        Vault::new(&Secret::new(
+            "a sealing key of more than thirty-two bytes".to_owned(),
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -280,6 +304,9 @@ mod tests {
 
         let snapshot = build(text, &vault()).unwrap();
 
-        assert_eq!((snapshot.seq, snapshot.taken_at), (7, Moment::from_millis(9)));
+        assert_eq!(
+            (snapshot.seq, snapshot.taken_at),
+            (7, Moment::from_millis(9))
+        );
     }
 }
