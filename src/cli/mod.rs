@@ -10,12 +10,14 @@ pub mod dev;
 pub mod keys;
 pub mod migrate;
 pub mod orgs;
+pub mod proxy;
 pub mod stop;
 pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
+use tokio::runtime::Builder;
 
 use settings::ConfigArgs;
 
@@ -34,6 +36,9 @@ enum Command {
     /// Run everything on this machine: servers, demo tenant, simulated providers, both planes
     #[command(after_help = "Example: synaxis dev --state-dir .synaxis")]
     Dev(Box<dev::DevArgs>),
+    /// Run the data plane
+    #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis proxy")]
+    Proxy(proxy::ProxyArgs),
     /// Run the sidecar: API and console
     #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
     Admin,
@@ -70,6 +75,7 @@ pub fn run() -> ExitCode {
     }
     match cli.command {
         Command::Dev(args) => dev::run(&args, &cli.config),
+        Command::Proxy(args) => proxy::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
@@ -88,10 +94,17 @@ pub fn knows(name: &str) -> bool {
 
 /// Runs a command's work on a runtime with a thread per core, and tells how it failed.
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    block_on_with(&mut Builder::new_multi_thread(), work)
+}
+
+/// Runs a command's work on a runtime of its own making.
+fn block_on_with(
+    builder: &mut Builder,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> ExitCode {
+    let ended = builder
         .enable_all()
-        .build();
-    let ended = runtime
+        .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(work));
     ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)

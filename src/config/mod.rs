@@ -7,7 +7,6 @@ pub mod shape;
 mod layers;
 
 mod judge;
-mod pending;
 mod print;
 mod ranges;
 mod read;
@@ -40,7 +39,7 @@ pub struct Config {
     /// The door to Postgres.
     pub database: crate::store::postgres::Settings,
     /// The door to Redis.
-    pub redis: pending::Redis,
+    pub redis: crate::store::redis::Settings,
     /// The keys that seal and sign.
     pub security: Security,
     /// The data plane.
@@ -51,10 +50,12 @@ pub struct Config {
     pub keys: crate::keys::Settings,
     /// How patient routing is.
     pub routing: crate::routing::Settings,
+    /// How limits are held.
+    pub quota: crate::quota::Settings,
     /// Where entries wait for the books.
     pub usage: crate::usage::Settings,
     /// Where we may connect to.
     pub egress: crate::egress::Settings,
-    /// How the process logs.
+    /// How the process speaks.
     pub telemetry: crate::telemetry::Settings,
 }

@@ -362,6 +362,21 @@ async fn a_revocation_is_seen_within_a_second() {
 }
 
 #[tokio::test]
+async fn an_announcement_is_heard_before_the_next_beat() {
+    let stand = Stand::start().await;
+    let (keys, _feed) = stand.following().await;
+
+    // By chance alone, five in a row would all come in the first half of their second once in thirty-two times.
+    for _ in 0..5 {
+        let key = stand.mint(NewKey::default()).await;
+        granted(&keys, &key).await;
+        stand.revoke(&key).await;
+        let is_gone = async || keys.find_cached(key.api_key.expose()).is_none();
+        within(Duration::from_millis(500), is_gone).await;
+    }
+}
+
+#[tokio::test]
 async fn whatever_a_key_hangs_on_is_seen_within_a_second() {
     let stand = Stand::start().await;
     let (keys, _feed) = stand.following().await;

@@ -688,3 +688,6 @@ fn raw_value(body: &[u8], span: Span) -> Option<Box<RawValue>> {
 fn length(start: usize, end: usize) -> u64 {
     u64::try_from(end - start).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

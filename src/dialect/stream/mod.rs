@@ -195,3 +195,6 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The body as one offer must get it: the caller's own bytes, with the few edits spliced in between.
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::{
     ask::{Ask, Field, Span, StreamOptions},
@@ -91,47 +92,50 @@ impl Editor<'_> {
         let Some(own_name) = self.ask.endpoint.output_limit_field() else {
             return;
         };
-        let is_chat = self.ask.endpoint == Endpoint::ChatCompletions;
-        let other_name = self
-            .changes
-            .quirks
-            .max_tokens_field
-            .as_deref()
-            .filter(|_| is_chat);
         let mut is_limited = false;
         for limit in &self.ask.spans.limits {
-            let Some(field) = self
-                .field(limit.field)
-                .filter(|field| !self.is_dropped(*field))
-            else {
+            let Some(field) = self.field(limit.field) else {
                 continue;
             };
-            if let Some(name) = other_name
-                && !self.is_named(field, name)
-                && self.is_free(name)
-            {
+            if self.is_dropped(field) {
+                continue;
+            }
+            is_limited = true;
+            if let Some(name) = self.new_name(field) {
                 self.replace(field.key, quoted(name));
             }
-            let Some(most) = self.changes.output_limit else {
-                continue;
-            };
-            is_limited = true;
-            if limit.tokens.is_none_or(|tokens| most < tokens) {
+            if let Some(most) = self.changes.output_limit
+                && limit.tokens.is_none_or(|tokens| most < tokens)
+            {
                 self.replace(field.value, Bytes::from(most.to_string()));
             }
         }
+        let name = self.limit_name().unwrap_or(own_name);
         if let Some(most) = self.changes.output_limit
             && !is_limited
+            && !self.refuses(name)
         {
-            let name = other_name.unwrap_or(own_name);
-            self.put_first(format!("\"{name}\":{most},"));
+            self.put_first(format!("{}:{most},", Value::from(name)));
         }
     }
 
-    /// Says whether nobody would stand twice under `name` if one more field were called so.
-    fn is_free(&self, name: &str) -> bool {
+    /// Returns the provider's own name for the limit of output tokens, where it has one.
+    fn limit_name(&self) -> Option<&str> {
+        let is_chat = self.ask.endpoint == Endpoint::ChatCompletions;
+        let name = self.changes.quirks.max_tokens_field.as_deref();
+        name.filter(|_| is_chat)
+    }
+
+    /// Returns what a field that limits the output must be called instead; nothing when it stays as it is.
+    fn new_name(&self, field: Field) -> Option<&str> {
+        let is_only_limit = match *self.ask.spans.limits {
+            [limit] => self.field(limit.field) == Some(field),
+            _ => false,
+        };
+        let name = self.limit_name().filter(|_| is_only_limit)?;
         let fields = &self.ask.spans.fields;
-        self.ask.spans.limits.len() == 1 && !fields.iter().any(|field| self.is_named(*field, name))
+        let is_taken = fields.iter().any(|field| self.is_named(*field, name));
+        (!is_taken).then_some(name)
     }
 
     fn ask_for_usage(&mut self) {
@@ -213,15 +217,18 @@ impl Editor<'_> {
         }
     }
 
+    /// Says whether the provider refuses the field: by the name it will have, and never the model.
     fn is_dropped(&self, field: Field) -> bool {
-        let model = self.field(self.ask.spans.model);
-        model != Some(field)
-            && self
-                .changes
-                .quirks
-                .drop_fields
-                .iter()
-                .any(|name| self.is_named(field, name))
+        if self.field(self.ask.spans.model) == Some(field) {
+            return false;
+        }
+        match self.new_name(field) {
+            Some(name) => self.refuses(name),
+            None => {
+                let refused = &self.changes.quirks.drop_fields;
+                refused.iter().any(|name| self.is_named(field, name))
+            }
+        }
     }
 
     fn refuses(&self, name: &str) -> bool {
@@ -267,5 +274,8 @@ impl Editor<'_> {
 }
 
 fn quoted(text: &str) -> Bytes {
-    Bytes::from(serde_json::Value::from(text).to_string())
+    Bytes::from(Value::from(text).to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,3 +173,6 @@ fn count(cursor: &mut Cursor<'_>) -> Result<Option<u64>, Broken> {
     };
     Ok(whole.parse().ok().filter(|count| *count <= MOST))
 }
+
+#[cfg(test)]
+mod tests;
