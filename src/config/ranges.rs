@@ -4,7 +4,7 @@ use super::Fault;
 use crate::{
     base::Secret,
     egress, keys, routing,
-    store::{postgres, redis},
+    store::{postgres, redis::Settings as RedisSettings},
     usage,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn of_database(database: &postgres::Settings) -> Vec<Fault> {
 }
 
 /// Returns the faults of the door to Redis.
-pub(super) fn of_redis(redis: &redis::Settings) -> Vec<Fault> {
+pub(super) fn of_redis(redis: &RedisSettings) -> Vec<Fault> {
     let mend = "give redis://host:6379 in url, url_file or SYNAXIS__REDIS__URL";
     let prefix = redis.key_prefix.is_empty().then(|| {
         let mend =

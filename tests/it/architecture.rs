@@ -103,7 +103,7 @@ fn guest_crates_stay_in_their_rooms() {
     let mut faults = Vec::new();
     for file in sources() {
         let place = format!("/{}", file.strip_prefix(root()).unwrap_or(&file).display());
-        let words = words_of(&tokens_of(&file));
+        let words = words_of(stream_of(&file));
         for (guest, rooms) in GUESTS {
             let is_at_home = rooms.iter().any(|room| {
                 let room = format!("/{}", room.trim_start_matches('/'));
@@ -159,10 +159,13 @@ fn sources() -> Vec<PathBuf> {
 }
 
 /// Comments and strings are gone once a file is tokens; paths inside macros are not.
-fn tokens_of(file: &Path) -> Vec<TokenTree> {
+fn stream_of(file: &Path) -> TokenStream {
     let text = fs::read_to_string(file).expect("a readable file");
-    let stream: TokenStream = text.parse().expect("a file that parses");
-    flat(stream)
+    text.parse().expect("a file that parses")
+}
+
+fn tokens_of(file: &Path) -> Vec<TokenTree> {
+    flat(stream_of(file))
 }
 
 fn flat(stream: TokenStream) -> Vec<TokenTree> {
@@ -219,23 +222,19 @@ fn heads_of_list(list: TokenStream) -> Vec<String> {
     heads
 }
 
-/// Words that begin a path (`word::`) or stand in `use word`.
-fn words_of(tokens: &[TokenTree]) -> BTreeSet<String> {
+/// Words that begin a path (`word::`); inside `path::{…}` nothing does.
+fn words_of(stream: TokenStream) -> BTreeSet<String> {
+    let tokens: Vec<TokenTree> = stream.into_iter().collect();
+    let is_colon = |at: usize| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     let mut words = BTreeSet::new();
     for (at, token) in tokens.iter().enumerate() {
-        let TokenTree::Ident(ident) = token else {
-            continue;
-        };
-        let opens_path = matches!(tokens.get(at + 1), Some(TokenTree::Punct(punct)) if punct.as_char() == ':')
-            && matches!(tokens.get(at + 2), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
-        let follows_path = at
-            .checked_sub(1)
-            .and_then(|before| tokens.get(before))
-            .is_some_and(
-                |before| matches!(before, TokenTree::Punct(punct) if punct.as_char() == ':'),
-            );
-        if opens_path && !follows_path {
-            words.insert(ident.to_string());
+        let follows_path = 1 < at && is_colon(at - 1) && is_colon(at - 2);
+        match token {
+            TokenTree::Group(group) if !follows_path => words.extend(words_of(group.stream())),
+            TokenTree::Ident(ident) if !follows_path && is_colon(at + 1) && is_colon(at + 2) => {
+                words.insert(ident.to_string());
+            }
+            _ => {}
         }
     }
     words
