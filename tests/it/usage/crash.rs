@@ -23,7 +23,10 @@ const WRITE_TO: &str = "SYNAXIS_TEST_WRITE_TO";
 
 async fn drain(folder: &Path, database: &Database) {
     let mut flusher = Flusher::new(open(&settings(folder)));
-    flusher.drain(&database.proxy, &|_| {}).await.unwrap();
+    flusher
+        .drain(&database.proxy, &|_| {})
+        .await
+        .expect("everything is booked");
 }
 
 #[test]
@@ -54,7 +57,7 @@ struct Acknowledged {
 
 /// Starts a writer, kills it after `lines` acknowledgements, and adds up what it said until its last breath.
 fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) {
-    let mut writer = Command::new(std::env::current_exe().unwrap())
+    let mut writer = Command::new(std::env::current_exe().expect("this binary is there"))
         .args([
             "--exact",
             "--nocapture",
@@ -64,26 +67,28 @@ fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) 
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
+        .expect("the writer starts");
+    let mut said = BufReader::new(writer.stdout.take().expect("its output is heard")).lines();
     let mut hear = |line: String| {
         // The test runner's own words stand before the first one.
         if let Some(at) = line.find("began ") {
-            acknowledged.began.insert(line[at + 6..].parse().unwrap());
+            acknowledged
+                .began
+                .insert(line[at + 6..].parse().expect("an id"));
         } else if let Some(id) = line.strip_prefix("ended ").filter(|id| id.len() == 36) {
-            acknowledged.ended.insert(id.parse().unwrap());
+            acknowledged.ended.insert(id.parse().expect("an id"));
         }
     };
     said.by_ref()
         .map_while(Result::ok)
         .take(lines)
         .for_each(&mut hear);
-    writer.kill().unwrap();
+    writer.kill().expect("the writer can be killed");
     let mut rest: Vec<String> = said.map_while(Result::ok).collect();
     // The last line may be half a line.
     rest.retain(|line| line.len() == "began ".len() + 36);
     rest.into_iter().for_each(&mut hear);
-    writer.wait().unwrap();
+    writer.wait().expect("the writer ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +111,7 @@ async fn a_killed_process_loses_no_call_it_acknowledged() {
         .filter(|row| row.get(1))
         .map(|row| RequestId(row.get(0)))
         .collect();
-    eprintln!(
+    figure!(
         "5 processes killed: {} calls began, {} ended; {} rows, {} of them complete",
         acknowledged.began.len(),
         acknowledged.ended.len(),
