@@ -166,6 +166,29 @@ async fn one_long_call_keeps_no_segment_and_is_not_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_tries_several_offers_keeps_no_segment_once_it_has_ended() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&settings(folder.path()));
+    let running = Running::start(&spool, database.open(Role::Proxy));
+    let trying: Vec<Entry> = (0..10).map(entry).collect();
+
+    for _ in 0..3 {
+        for entry in &trying {
+            spool.intend(&intent(entry)).unwrap();
+        }
+        call(&spool, 300);
+    }
+    for entry in &trying {
+        spool.done(entry).unwrap();
+    }
+
+    within(Duration::from_secs(20), async || spool.bytes() == 0).await;
+    assert_eq!(database.number(COUNT).await, 910);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_away_slows_no_call_and_loses_none() {
     let database = Database::start().await;
     let relay = Relay::start(database.test_database().server().await).await;
