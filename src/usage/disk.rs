@@ -73,6 +73,7 @@ impl Disk {
                 && let Some(leftover) = self.leftover.take()
             {
                 leftover.delete()?;
+                tracing::info!("everything a dead process left in the spool is booked");
                 self.looked = None;
             }
         }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::future::try_join_all;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Counters, Entry, Spool, dead,
@@ -88,6 +89,7 @@ impl Flusher {
         on_booked: impl Fn(RequestId) + Send + Sync,
         shutdown: impl Future<Output = ()> + Send,
     ) {
+        survive_file_size_limits();
         let mut shutdown = pin!(shutdown);
         let mut away = None;
         loop {
@@ -256,6 +258,14 @@ async fn book(postgres: &Postgres, entries: &[Entry]) -> Result<Vec<Refused>, St
         }
     }
     Ok(refused)
+}
+
+/// Where file sizes are limited, a write that is refused must not end the process: a handled signal does not.
+fn survive_file_size_limits() {
+    let exceeded = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    if let Err(error) = signal(exceeded) {
+        tracing::warn!(%error, "a limit on file sizes would end this process");
+    }
 }
 
 fn came_back(away: &mut Option<Duration>) {

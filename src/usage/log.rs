@@ -119,6 +119,7 @@ impl Log {
                 Piece::End => break,
                 Piece::Damage { offset, length } => {
                     Counters::add(&counters.damaged, 1);
+                    tracing::warn!(segment = %track.name, offset, length, "a stretch of the spool is no record");
                     dead::quarantine(&track.path, &file, offset, length)?;
                 }
                 Piece::Record { kind, offset } => {
@@ -137,6 +138,7 @@ impl Log {
                     };
                     if let Err(error) = read {
                         Counters::add(&counters.dead_letters, 1);
+                        tracing::error!(segment = %track.name, offset, %error, "a record of the spool cannot be read, it is kept in the dead letters");
                         dead::bury(folder(&track.path), json, error.to_string())?;
                     }
                 }
