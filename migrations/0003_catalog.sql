@@ -38,6 +38,21 @@ $$;
 alter function platform.check_owner() owner to synaxis_definer;
 grant execute on function platform.check_owner() to synaxis_owner;
 
+-- One announcement per transaction, however many statements it has: an import has thousands. Argument: the kind.
+create function platform.announce_transaction() returns trigger language plpgsql as $$
+declare
+    setting text := 'synaxis.announced_' || tg_argv[0];
+    this_transaction text := pg_current_xact_id()::text;
+begin
+    if current_setting(setting, true) is distinct from this_transaction then
+        perform platform.announce(tg_argv[0], null);
+        perform set_config(setting, this_transaction, true);
+    end if;
+    return null;
+end
+$$;
+grant execute on function platform.announce_transaction() to synaxis_admin, synaxis_agent, synaxis_definer;
+
 create table platform.providers (
     id uuid constraint providers_pk primary key,
     organization_id uuid constraint providers_organization_fk references identity.organizations (id),
@@ -234,7 +249,7 @@ begin
         'model_aliases', 'alias_targets'] loop
         execute format(
             'create trigger announce after insert or update or delete on platform.%I '
-            'for each statement execute function platform.announce_statement(''catalog'')', name);
+            'for each statement execute function platform.announce_transaction(''catalog'')', name);
     end loop;
 end
 $$;

@@ -10,10 +10,17 @@ pub mod index;
 
 pub mod vault;
 
+pub mod file;
+pub mod holdings;
+pub mod store;
+mod word;
+
 #[cfg(test)]
 pub(crate) mod sample;
 
 pub use ability::{Abilities, Ability};
+pub use file::CatalogFile;
+pub use holdings::Holdings;
 pub use index::{Alias, Catalog, Chain, Link, ListedModel, NameKind, Resolved, UnknownModel};
 pub use offer::{Allowance, AllowanceMeter, AllowanceWindow, Model, Offer, Tier};
 pub use price::Price;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::base::{OrganizationId, Secret};
+use crate::base::{CredentialId, OrganizationId, Secret};
 
 /// The fewest bytes of a sealing key.
 pub const FEWEST_BYTES: usize = 32;
@@ -159,6 +159,19 @@ impl SealingKey {
             id: id.collect(),
             cipher: XChaCha20Poly1305::new(&Key::from(*key)),
         })
+    }
+}
+
+impl Place<'static> {
+    /// Returns where a provider's key lives.
+    #[must_use]
+    pub fn of_credential(id: CredentialId, organization: Option<OrganizationId>) -> Self {
+        Self {
+            table: "platform.provider_credentials",
+            row: id.uuid(),
+            organization,
+            column: "sealed_secret",
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::{settings::ConfigArgs, stop};
+use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     config::Config,
@@ -29,6 +29,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&config.admin)
         .await
         .context("cannot listen")?;
+    let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
     let plane = Plane {
         postgres: Postgres::connect(&config.database, Role::Admin)?,
@@ -37,13 +38,13 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     };
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
-    let told = async {
-        stop::told().await?;
+    let stopped = async {
+        told.told().await;
         stop.send_replace(true);
         std::future::pending().await
     };
     tokio::select! {
         ended = serve(listeners, plane, drain) => Ok(ended?),
-        failed = told => failed,
+        () = stopped => Ok(()),
     }
 }

@@ -4,17 +4,20 @@ pub mod operator;
 pub mod settings;
 
 pub mod admin;
+pub mod catalog;
 pub mod check;
 pub mod dev;
 pub mod keys;
 pub mod migrate;
 pub mod orgs;
+pub mod proxy;
 pub mod stop;
 pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use tokio::runtime::Builder;
 
 use settings::ConfigArgs;
 
@@ -33,6 +36,9 @@ enum Command {
     /// Run everything on this machine: servers, demo tenant, simulated providers, both planes
     #[command(after_help = "Example: synaxis dev --state-dir .synaxis")]
     Dev(Box<dev::DevArgs>),
+    /// Run the data plane
+    #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis proxy")]
+    Proxy(proxy::ProxyArgs),
     /// Run the sidecar: API and console
     #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
     Admin,
@@ -42,6 +48,9 @@ enum Command {
     /// Bring the database to the schema this binary knows
     #[command(after_help = "Example: synaxis migrate --dry-run")]
     Migrate(migrate::MigrateArgs),
+    /// Bring providers, models, offers, prices and aliases in and out of the books
+    #[command(after_help = "Example: synaxis catalog import conf/catalog/example.toml")]
+    Catalog(catalog::CatalogArgs),
     /// Make and list tenants
     #[command(after_help = "Example: synaxis orgs create --name Acme --json")]
     Orgs(orgs::OrgsArgs),
@@ -66,21 +75,36 @@ pub fn run() -> ExitCode {
     }
     match cli.command {
         Command::Dev(args) => dev::run(&args, &cli.config),
+        Command::Proxy(args) => proxy::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
+        Command::Catalog(args) => catalog::run(&args, &cli.config),
         Command::Orgs(args) => orgs::run(&args, &cli.config),
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),
     }
 }
 
+/// Says whether this binary has the command `name`.
+#[must_use]
+pub fn knows(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
+}
+
 /// Runs a command's work on a runtime with a thread per core, and tells how it failed.
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    block_on_with(&mut Builder::new_multi_thread(), work)
+}
+
+/// Runs a command's work on a runtime of its own making.
+fn block_on_with(
+    builder: &mut Builder,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> ExitCode {
+    let ended = builder
         .enable_all()
-        .build();
-    let ended = runtime
+        .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(work));
     ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)

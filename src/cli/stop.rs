@@ -3,23 +3,38 @@
 use std::io;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
-/// Waits for Ctrl-C, SIGTERM, or the terminal's end.
-///
-/// # Errors
-///
-/// When signals cannot be watched.
-pub async fn told() -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+/// The signals that tell a process to stop, watched from the moment this is made.
+#[derive(Debug)]
+pub struct Stop {
+    interrupt: Signals,
+    terminate: Signals,
+    hangup: Signals,
+}
+
+impl Stop {
+    /// Begins to watch; a signal no longer ends the process by itself.
+    ///
+    /// # Errors
+    ///
+    /// When signals cannot be watched.
+    pub fn watch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
-    Ok(())
+
+    /// Waits for Ctrl-C, SIGTERM, or the terminal's end.
+    pub async fn told(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
 }
 
 /// Asks the kernel to end this process when the process `parent` ends.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Environment, Fault, security::is_well_known};
+use super::{Config, Environment, Fault, ranges, security::is_well_known};
 use crate::base::Secret;
 
 /// Returns every fault of `config` that can be seen without touching the machine.
@@ -18,89 +18,17 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     };
     add("proxy", config.proxy.validate());
     add("admin", config.admin.validate());
-    add("database", database_faults(config));
-    add("redis", redis_faults(config));
-    add("usage", usage_faults(config));
+    add("database", ranges::of_database(&config.database));
+    add("redis", ranges::of_redis(&config.redis));
+    add("keys", ranges::of_keys(&config.keys));
+    add("routing", ranges::of_routing(&config.routing));
+    add("usage", ranges::of_usage(&config.usage));
+    add("egress", ranges::of_egress(&config.egress));
     faults.extend(listener_faults(config));
     if config.environment == Environment::Production {
         faults.extend(production_faults(config));
     }
     faults
-}
-
-fn database_faults(config: &Config) -> Vec<Fault> {
-    let database = &config.database;
-    let mend =
-        "give postgres://user:password@host/database in url, url_file or SYNAXIS__DATABASE__URL";
-    let url = match database.url.is_empty() {
-        true => Some(Fault::new("url", "is not set", mend)),
-        false => unless_url("url", &database.url, &["postgres", "postgresql"], mend),
-    };
-    let direct = database.direct_url.as_ref();
-    [
-        url,
-        direct
-            .and_then(|direct| unless_url("direct_url", direct, &["postgres", "postgresql"], mend)),
-        Fault::unless_within("max_connections", database.max_connections, 1..=10_000),
-        Fault::unless_within(
-            "acquire_timeout_ms",
-            database.acquire_timeout_ms,
-            1..=600_000,
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn redis_faults(config: &Config) -> Vec<Fault> {
-    let redis = &config.redis;
-    let mend = "give redis://host:6379 in url, url_file or SYNAXIS__REDIS__URL";
-    let prefix = redis.key_prefix.is_empty().then(|| {
-        let mend = "give a word of its own to each installation that shares the server: synaxis:";
-        Fault::new("key_prefix", "is empty", mend)
-    });
-    let url = unless_url(
-        "url",
-        &redis.url,
-        &["redis", "rediss", "redis+unix", "unix"],
-        mend,
-    );
-    let deadline = Fault::unless_within("deadline_ms", redis.deadline_ms, 1..=60_000);
-    [url, prefix, deadline].into_iter().flatten().collect()
-}
-
-fn usage_faults(config: &Config) -> Vec<Fault> {
-    let usage = &config.usage;
-    let cap = (usage.cap_bytes < usage.segment_bytes).then(|| {
-        Fault::new(
-            "cap_bytes",
-            "is smaller than one segment",
-            "raise it to some segment_bytes",
-        )
-    });
-    [
-        Fault::unless_within("segment_bytes", usage.segment_bytes, 1 << 16..=1 << 40),
-        Fault::unless_within("sync_ms", usage.sync_ms, 1..=60_000),
-        Fault::unless_within("flush_ms", usage.flush_ms, 1..=60_000),
-        Fault::unless_within("batch", usage.batch, 1..=100_000),
-        cap,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-/// Returns a fault unless `secret` is an address of one of `schemes`; the address is not shown.
-fn unless_url(path: &str, secret: &Secret, schemes: &[&str], mend: &str) -> Option<Fault> {
-    let is_fit = url::Url::parse(secret.expose()).is_ok_and(|url| schemes.contains(&url.scheme()));
-    (!is_fit).then(|| {
-        Fault::new(
-            path,
-            format!("is no {} address", schemes.join(" or ")),
-            mend,
-        )
-    })
 }
 
 /// Two listeners cannot share a place, and operations must not stand at the public door.

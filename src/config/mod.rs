@@ -7,8 +7,8 @@ pub mod shape;
 mod layers;
 
 mod judge;
-mod pending;
 mod print;
+mod ranges;
 mod read;
 
 use serde::Deserialize;
@@ -39,15 +39,23 @@ pub struct Config {
     /// The door to Postgres.
     pub database: crate::store::postgres::Settings,
     /// The door to Redis.
-    pub redis: pending::Redis,
+    pub redis: crate::store::redis::Settings,
     /// The keys that seal and sign.
     pub security: Security,
     /// The data plane.
     pub proxy: crate::gateway::Settings,
     /// The sidecar.
     pub admin: crate::admin::Settings,
-    /// The books.
-    pub usage: pending::Usage,
+    /// How keys are looked up and remembered.
+    pub keys: crate::keys::Settings,
+    /// How patient routing is.
+    pub routing: crate::routing::Settings,
+    /// How limits are held.
+    pub quota: crate::quota::Settings,
+    /// Where entries wait for the books.
+    pub usage: crate::usage::Settings,
     /// Where we may connect to.
-    pub egress: pending::Egress,
+    pub egress: crate::egress::Settings,
+    /// How the process speaks.
+    pub telemetry: crate::telemetry::Settings,
 }

@@ -2,6 +2,7 @@
 //!
 //! Who may do what is decided before these functions are called; whose rows they touch is their transaction's scope.
 
+pub mod catalog;
 pub mod keys;
 pub mod limits;
 pub mod organizations;

@@ -301,6 +301,7 @@ impl Said {
                 media.is_text = true;
                 self.content(cursor, key, place)
             }
+            b"type" => Ok(cursor.skip()?),
             _ => self.file_member(cursor, key, media),
         })
     }

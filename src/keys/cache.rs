@@ -268,3 +268,138 @@ fn touches(change: &Change, grant: &Grant) -> bool {
 pub fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     one.ct_eq(other).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{GroupId, OrganizationId},
+        keys::Standing,
+    };
+
+    const NOON: Moment = Moment::from_millis(1_795_000_000_000);
+
+    fn known(seq: i64, group: Option<GroupId>) -> Known {
+        let grant = Grant {
+            api_key_id: ApiKeyId::new(NOON),
+            public_id: "0123456789abcdef".to_owned(),
+            secret_hash: [1; 32],
+            organization_id: OrganizationId::new(NOON),
+            user_id: None,
+            group_id: group,
+            standing: Standing::Live,
+            expires_at_ms: None,
+            allowed_models: None,
+            allowed_cidrs: None,
+            limits: Vec::new(),
+            default_max_output_tokens: 4_096,
+            body_limit_bytes: None,
+            allows_training: false,
+            seq,
+        };
+        Known {
+            grant: Arc::new(grant),
+            seq,
+            read_at: NOON,
+        }
+    }
+
+    fn change(seq: i64, kind: Kind, id: Uuid) -> Change {
+        let id = Some(id);
+        Change { seq, kind, id }
+    }
+
+    #[test]
+    fn a_grant_overtaken_by_a_change_is_not_kept() {
+        let grants = Grants::new(10, NOON);
+        let old = known(5, None);
+        let key = old.grant.api_key_id.uuid();
+        grants.doubt(5, NOON);
+
+        grants.confirm(&[change(6, Kind::ApiKey, key)], NOON);
+
+        assert!(!grants.keep([1; 32], old.clone()));
+        assert!(grants.find(&[1; 32]).is_none());
+        let fresh = Known { seq: 6, ..old };
+        assert!(grants.keep([1; 32], fresh));
+        assert!(grants.find(&[1; 32]).is_some());
+    }
+
+    #[test]
+    fn a_grant_read_before_the_changes_that_are_remembered_is_not_kept() {
+        let grants = Grants::new(10, NOON);
+        grants.doubt(5, NOON);
+
+        assert!(!grants.keep([1; 32], known(4, None)));
+        assert!(grants.keep([1; 32], known(5, None)));
+    }
+
+    #[test]
+    fn a_change_takes_away_what_hangs_on_it_and_nothing_else() {
+        let group = GroupId::new(NOON);
+        let (own, grouped, other) = (known(1, None), known(1, Some(group)), known(1, None));
+        let changes = [
+            change(2, Kind::ApiKey, own.grant.api_key_id.uuid()),
+            change(3, Kind::Group, group.uuid()),
+            change(4, Kind::Catalog, other.grant.organization_id.uuid()),
+        ];
+        let grants = Grants::new(10, NOON);
+        for (hash, known) in [([1; 32], own), ([2; 32], grouped), ([3; 32], other)] {
+            assert!(grants.keep(hash, known));
+        }
+
+        grants.confirm(&changes, NOON);
+
+        let is_there = |hash: u8| grants.find(&[hash; 32]).is_some();
+        assert_eq!([1, 2, 3].map(is_there), [false, false, true]);
+    }
+
+    #[test]
+    fn a_grant_is_as_old_as_the_last_confirmation_that_covers_it() {
+        let later = NOON.plus(Duration::from_secs(60));
+        let (before, after) = (known(4, None), known(5, None));
+        let grants = Grants::new(10, NOON);
+        let age = |known: &Known| grants.age(known, later).as_secs();
+        assert_eq!(
+            [age(&before), age(&after)],
+            [60, 60],
+            "no feed, no confirmation"
+        );
+
+        grants.doubt(5, later);
+
+        assert_eq!([age(&before), age(&after)], [60, 0]);
+    }
+
+    #[test]
+    fn a_grant_that_replaced_another_is_still_found_by_its_key() {
+        let grants = Grants::new(10, NOON);
+        let one = known(1, None);
+        let key = one.grant.api_key_id.uuid();
+        assert!(grants.keep([1; 32], one.clone()));
+        assert!(grants.keep([1; 32], Known { seq: 2, ..one }));
+
+        grants.confirm(&[change(3, Kind::ApiKey, key)], NOON);
+
+        assert!(grants.find(&[1; 32]).is_none());
+    }
+
+    #[test]
+    fn more_changes_than_are_remembered_leave_no_grant_in_doubt() {
+        let grants = Grants::new(10, NOON);
+        grants.doubt(0, NOON);
+        let stranger = ApiKeyId::new(NOON).uuid();
+        let many = i64::try_from(RECENT).expect("a small number") + 10;
+        let changes: Vec<Change> = (1..=many)
+            .map(|seq| change(seq, Kind::ApiKey, stranger))
+            .collect();
+
+        grants.confirm(&changes, NOON);
+
+        assert!(
+            !grants.keep([1; 32], known(9, None)),
+            "older than what is remembered"
+        );
+        assert!(grants.keep([1; 32], known(10, None)));
+    }
+}

@@ -362,6 +362,21 @@ async fn a_revocation_is_seen_within_a_second() {
 }
 
 #[tokio::test]
+async fn an_announcement_is_heard_before_the_next_beat() {
+    let stand = Stand::start().await;
+    let (keys, _feed) = stand.following().await;
+
+    // By chance alone, five in a row would all come in the first half of their second once in thirty-two times.
+    for _ in 0..5 {
+        let key = stand.mint(NewKey::default()).await;
+        granted(&keys, &key).await;
+        stand.revoke(&key).await;
+        let is_gone = async || keys.find_cached(key.api_key.expose()).is_none();
+        within(Duration::from_millis(500), is_gone).await;
+    }
+}
+
+#[tokio::test]
 async fn whatever_a_key_hangs_on_is_seen_within_a_second() {
     let stand = Stand::start().await;
     let (keys, _feed) = stand.following().await;
@@ -525,6 +540,25 @@ async fn known_callers_are_served_without_waiting_while_postgres_is_away() {
     relay.mend();
     within(FIVE_SECONDS, async || feed.is_live()).await;
     assert_eq!(granted(&keys, &key).await.standing, Standing::Live);
+    assert_eq!(granted(&keys, &unseen).await.standing, Standing::Live);
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_counts_as_away() {
+    let stand = Stand::start().await;
+    let (keys, feed) = stand.following().await;
+    let key = stand.mint(NewKey::default()).await;
+    let unseen = stand.mint(NewKey::default()).await;
+    granted(&keys, &key).await;
+
+    stand.database.cut_off().await;
+    within(FIVE_SECONDS, async || !feed.is_live()).await;
+
+    assert_eq!(granted(&keys, &key).await.standing, Standing::Live);
+    let refused = keys.lookup(unseen.api_key.expose()).await;
+    assert_eq!(refused, Err(NoGrant::Unavailable));
+    stand.database.let_in().await;
+    within(FIVE_SECONDS, async || feed.is_live()).await;
     assert_eq!(granted(&keys, &unseen).await.standing, Standing::Live);
 }
 

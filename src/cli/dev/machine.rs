@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::process::Command;
 
 use crate::config;
@@ -164,15 +164,28 @@ fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok()
 }
 
-/// Returns `address`, with a real port for port 0.
-///
-/// # Errors
-///
-/// When somebody listens there; `flag` is the mend.
-pub fn free_address(address: SocketAddr, flag: &str) -> anyhow::Result<SocketAddr> {
-    match TcpListener::bind(address) {
-        Ok(listener) => Ok(listener.local_addr()?),
-        Err(error) => bail!("{address} cannot be used ({error}): name another with {flag}"),
+/// An address nobody else can take while this is held.
+#[derive(Debug)]
+pub struct Held {
+    /// With a real port, also when any was asked for.
+    pub address: SocketAddr,
+    _listener: TcpListener,
+}
+
+impl Held {
+    /// Holds `address`, or any port there for port 0.
+    ///
+    /// # Errors
+    ///
+    /// When somebody listens there; `flag` is the mend.
+    pub fn take(address: SocketAddr, flag: &str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("{address} cannot be used: name another with {flag}"))?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            address,
+            _listener: listener,
+        })
     }
 }
 
@@ -180,7 +193,7 @@ pub fn free_address(address: SocketAddr, flag: &str) -> anyhow::Result<SocketAdd
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-    use super::{Account, free_address, free_port};
+    use super::{Account, Held, free_port};
 
     #[test]
     fn an_account_is_read_by_its_name() {
@@ -206,7 +219,7 @@ mod tests {
 
         assert_ne!(free_port(port).expect("another"), port);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let told = free_address(address, "--proxy-addr")
+        let told = Held::take(address, "--proxy-addr")
             .expect_err("taken")
             .to_string();
         assert!(told.contains("--proxy-addr"), "{told}");

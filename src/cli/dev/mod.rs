@@ -3,17 +3,19 @@
 pub mod demo;
 pub mod machine;
 pub mod planes;
-pub mod postgres;
+pub mod postgres_server;
 pub mod process;
-pub mod redis;
+pub mod redis_server;
 pub mod report;
 pub mod state;
+pub mod tenant;
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 
 use self::{
+    demo::Demo,
     planes::{Planes, Setting},
     process::Processes,
     report::Report,
@@ -22,7 +24,7 @@ use self::{
 use super::{
     failed,
     settings::{ConfigArgs, EXIT_CONFIG},
-    stop,
+    stop::Stop,
 };
 use crate::config::{self, Config, Source};
 
@@ -80,21 +82,23 @@ fn development(config_args: &ConfigArgs) -> Result<Config, config::Faults> {
     let mut flags = config_args.settings.clone();
     flags.push(("environment".to_owned(), "development".to_owned()));
     let source = Source::of_process(config_args.config.clone(), flags);
-    config::read(&source).accept(&["proxy", "admin", "usage", "egress"])
+    config::read(&source).accept(&["proxy", "admin", "keys", "routing", "usage", "egress"])
 }
 
 async fn dev(args: &DevArgs, config_args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
     let begun = Instant::now();
+    // From here on a signal ends us in order.
+    let stop = Stop::watch().context("signals cannot be watched")?;
     let folder = StateFolder::open(&args.state_dir)?;
     let pids_file = folder.path("pids");
     process::end_leftovers(&pids_file).await?;
     if args.fresh {
-        postgres::wipe(&folder)?;
+        postgres_server::wipe(&folder)?;
         folder.wipe()?;
     }
     let mut processes = Processes::new(folder.private_folder("log")?, pids_file);
     let ended = tokio::select! {
-        told = stop::told() => told.context("signals cannot be watched"),
+        () = stop.told() => Ok(()),
         failed = live(&folder, args, config_args, config, &mut processes, begun) => failed,
     };
     let removed = folder.remove("dev.json");
@@ -112,9 +116,13 @@ async fn live(
     begun: Instant,
 ) -> anyhow::Result<()> {
     let mut kept = folder.kept()?;
-    let planes = Planes::choose(args, config)?;
+    let mut planes = Planes::choose(args, config)?;
+    let demo = Demo::start(folder, &mut kept, processes)?;
     let servers = start_servers(folder, args, &mut kept, processes).await?;
     folder.keep(&kept)?;
+    tenant::ensure(&servers, &mut kept).await?;
+    folder.keep(&kept)?;
+    demo.import(folder, config, &servers, &kept).await?;
     let setting = Setting {
         folder,
         config_args,
@@ -127,7 +135,6 @@ async fn live(
         ready = planes.ready() => ready?,
         death = processes.first_death() => return Err(death),
     }
-    let demo = demo::Demo::draft();
     let report = Report::of(&planes, &servers, &kept, &demo, processes);
     folder.write_private("dev.json", &serde_json::to_vec_pretty(&report)?)?;
     report.print(folder, begun.elapsed());
@@ -153,14 +160,17 @@ async fn start_servers(
 ) -> anyhow::Result<Servers> {
     let redis_url = match &args.redis_url {
         Some(url) => url.clone(),
-        None => redis::start(folder, kept, processes)?,
+        None => redis_server::start(folder, kept, processes)?,
     };
     let servers = match &args.database_url {
-        Some(url) => postgres::given(url, redis_url).await?,
-        None => postgres::private(folder, kept, processes, redis_url).await?,
+        Some(url) => postgres_server::given(url, redis_url).await?,
+        None => postgres_server::private(folder, kept, processes, redis_url).await?,
     };
     if args.redis_url.is_none() {
-        redis::ready(kept).await?;
+        tokio::select! {
+            ready = redis_server::ready(kept) => ready?,
+            death = processes.first_death() => return Err(death),
+        }
     }
     Ok(servers)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,11 +14,15 @@ use tokio::{
 
 use super::{
     DevArgs, Servers,
-    machine::free_address,
+    machine::Held,
     process::{Order, Processes, stop_signal},
     state::{Kept, StateFolder},
 };
-use crate::{cli::settings::ConfigArgs, config::Config};
+use crate::{
+    cli::{self, settings::ConfigArgs},
+    config::Config,
+    egress,
+};
 
 /// How long both planes may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,12 +32,14 @@ const GLANCE: Duration = Duration::from_millis(20);
 const DRAIN_S: u64 = 5;
 
 /// Where both planes answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Planes {
     pub proxy: SocketAddr,
     pub metrics: SocketAddr,
     pub admin: SocketAddr,
     pub admin_metrics: SocketAddr,
+    /// Keeps the addresses ours until the planes start: what starts before them takes ports too.
+    held: Vec<Held>,
 }
 
 impl Planes {
@@ -43,28 +49,30 @@ impl Planes {
     ///
     /// When somebody listens there already.
     pub fn choose(args: &DevArgs, config: &Config) -> anyhow::Result<Self> {
-        let DevArgs {
-            proxy_addr,
-            admin_addr,
-            metrics_addr,
-            admin_metrics_addr,
-            ..
-        } = args;
+        let proxy = Held::take(
+            args.proxy_addr.unwrap_or(config.proxy.listen),
+            "--proxy-addr",
+        )?;
+        let metrics = args.metrics_addr;
+        let metrics = metrics.unwrap_or(config.proxy.operations_listen);
+        let metrics = Held::take(metrics, "--metrics-addr")?;
+        let admin = Held::take(
+            args.admin_addr.unwrap_or(config.admin.listen),
+            "--admin-addr",
+        )?;
         let configured = config.admin.operations_listen;
-        let admin_metrics = match admin_metrics_addr {
-            Some(address) => free_address(*address, "--admin-metrics-addr")?,
-            // Nobody looks for this one by heart, and two of us may run beside each other.
-            None => free_address(configured, "")
-                .or_else(|_| free_address((configured.ip(), 0).into(), "--admin-metrics-addr"))?,
+        let admin_metrics = match args.admin_metrics_addr {
+            Some(address) => Held::take(address, "--admin-metrics-addr")?,
+            // Nobody knows this one by heart, and two of us may run beside each other.
+            None => Held::take(configured, "")
+                .or_else(|_| Held::take((configured.ip(), 0).into(), "--admin-metrics-addr"))?,
         };
         Ok(Self {
-            proxy: free_address(proxy_addr.unwrap_or(config.proxy.listen), "--proxy-addr")?,
-            metrics: free_address(
-                metrics_addr.unwrap_or(config.proxy.operations_listen),
-                "--metrics-addr",
-            )?,
-            admin: free_address(admin_addr.unwrap_or(config.admin.listen), "--admin-addr")?,
-            admin_metrics,
+            proxy: proxy.address,
+            metrics: metrics.address,
+            admin: admin.address,
+            admin_metrics: admin_metrics.address,
+            held: vec![proxy, metrics, admin, admin_metrics],
         })
     }
 
@@ -73,8 +81,17 @@ impl Planes {
     /// # Errors
     ///
     /// When one cannot be started.
-    pub fn start(&self, setting: &Setting<'_>, processes: &mut Processes) -> anyhow::Result<()> {
-        for (name, database_url) in [("admin", &setting.servers.admin_database_url)] {
+    pub fn start(
+        &mut self,
+        setting: &Setting<'_>,
+        processes: &mut Processes,
+    ) -> anyhow::Result<()> {
+        self.held.clear();
+        let planes = [
+            ("proxy", &setting.servers.proxy_database_url),
+            ("admin", &setting.servers.admin_database_url),
+        ];
+        for (name, database_url) in planes.into_iter().filter(|(name, _)| cli::knows(name)) {
             processes.start(Order {
                 name,
                 program: std::env::current_exe().context("this binary cannot be found")?,
@@ -97,13 +114,8 @@ impl Planes {
             servers,
             kept,
         } = setting;
-        let loopback = IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST));
-        let allowed = config
-            .egress
-            .allow
-            .iter()
-            .chain([&loopback])
-            .map(ToString::to_string);
+        let allowed = egress_of(config).allow;
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         let place = |name: &str| folder.path(name).display().to_string();
         let told = [
             ("environment", "development".to_owned()),
@@ -118,7 +130,7 @@ impl Planes {
             ("admin.operations_listen", self.admin_metrics.to_string()),
             ("admin.drain_s", DRAIN_S.to_string()),
             ("usage.spool_dir", place("spool")),
-            ("egress.allow", allowed.collect::<Vec<_>>().join(",")),
+            ("egress.allow", allowed.join(",")),
         ];
         let flags = config_args.settings.iter().cloned();
         let told = told
@@ -136,7 +148,8 @@ impl Planes {
     ///
     /// When one does not say so in time, with what it said last.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        for (name, address) in [("admin", self.admin_metrics)] {
+        let planes = [("proxy", self.metrics), ("admin", self.admin_metrics)];
+        for (name, address) in planes.into_iter().filter(|(name, _)| cli::knows(name)) {
             let ready = tokio::time::timeout(PATIENCE, ready(address)).await;
             ready.with_context(|| format!("the {name} is not ready: see its log"))?;
         }
@@ -153,6 +166,19 @@ pub struct Setting<'a> {
     pub servers: &'a Servers,
     pub kept: &'a Kept,
 }
+
+/// Returns where calls may go: also to the simulated providers on this machine.
+#[must_use]
+pub fn egress_of(config: &Config) -> egress::Settings {
+    let mut settings = config.egress.clone();
+    settings
+        .allow
+        .extend(Ipv4Net::new(Ipv4Addr::LOCALHOST, LOOPBACK_BITS).map(IpNet::from));
+    settings
+}
+
+/// How many leading bits all loopback addresses share.
+const LOOPBACK_BITS: u8 = 8;
 
 fn arguments(name: &str, config_args: &ConfigArgs) -> Vec<String> {
     let file = config_args

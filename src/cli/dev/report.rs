@@ -82,7 +82,7 @@ impl Report {
             database_url: servers.database_url.clone(),
             redis_url: servers.redis_url.clone(),
             organization_id: kept.organization_id.clone(),
-            admin_email: demo.admin_email.clone(),
+            admin_email: kept.owner_email.clone(),
             admin_password: None,
             api_key: kept.api_key.clone(),
             models: demo.models.clone(),

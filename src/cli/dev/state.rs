@@ -28,7 +28,10 @@ pub struct Kept {
     pub redis_password: String,
     pub sealing_key: String,
     pub simulator_ports: Vec<u16>,
+    pub simulator_keys: Vec<String>,
     pub organization_id: Option<String>,
+    pub owner_email: Option<String>,
+    pub owner_password: String,
     pub api_key: Option<String>,
 }
 
@@ -42,6 +45,7 @@ impl Kept {
             &mut self.agent_password,
             &mut self.redis_password,
             &mut self.sealing_key,
+            &mut self.owner_password,
         ];
         for secret in secrets.into_iter().filter(|secret| secret.is_empty()) {
             *secret = random_text();
