@@ -89,7 +89,7 @@ async fn proxy(config: Config, upgrade: bool) -> anyhow::Result<()> {
     telemetry::logs::start(&config.telemetry)?;
     harden(config.proxy.max_connections);
     let (listeners, promise) = open(&config, upgrade).await?;
-    let plane = Plane::start(&config, Clock::System).await?;
+    let plane = Plane::start(&config, Clock::System)?;
     let served = plane.serve(listeners, promise, &config).await;
     plane.end().await;
     served
@@ -171,7 +171,7 @@ struct Plane {
 
 impl Plane {
     /// Puts the plane together and starts what runs in its background. Postgres and Redis may be away.
-    async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+    fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let (tasks, connections, drain) = (Tasks::default(), Tasks::default(), Drain::new());
         let postgres = Postgres::connect(&config.database, Role::Proxy)?;
         let feed = Feed::start(&postgres, clock.clone(), &Tasks::default());

@@ -6,10 +6,10 @@ pub mod database;
 pub mod people;
 pub mod provider;
 pub mod proxy;
+pub mod redis;
 pub mod relay;
 
 use std::{
-    path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
 };
@@ -66,7 +66,8 @@ impl Setup {
 
     /// A provider whose offers cost so many dollars per million tokens read and written.
     pub fn paid(self, name: &str, input: &str, output: &str) -> Self {
-        let terms = format!("tier = \"paid\"\ninput = \"{input}\"\noutput = \"{output}\"");
+        let price = format!("price = {{ input = \"{input}\", output = \"{output}\" }}");
+        let terms = format!("tier = \"paid\"\n{price}");
         self.offer(name, &terms, "")
     }
 

@@ -97,6 +97,13 @@ impl Key {
         self.post("/chat/completions", &chat(words)).await
     }
 
+    /// Says something; `None` when the connection broke.
+    pub async fn try_chat(&self, words: &str) -> Option<u16> {
+        let response = self.send("/chat/completions", &chat(words)).await.ok()?;
+        let status = response.status().as_u16();
+        response.bytes().await.ok().map(|_| status)
+    }
+
     /// Posts a body and waits for the whole answer.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.send(path, body).await.expect("an answer")).await
