@@ -45,6 +45,7 @@ if [ -x scripts/conformance.sh ]; then
 fi
 
 # Sums what each runner says of itself: nextest once, cargo test and the SDK suites once each.
-count() { { grep -oE "[0-9]+ $1" "$log" | awk '{ sum += $1 } END { print sum + 0 }'; } || echo 0; }
+colourless() { sed 's/\x1b\[[0-9;]*m//g' "$log"; }
+count() { { colourless | grep -oE "[0-9]+ $1" | awk '{ sum += $1 } END { print sum + 0 }'; } || echo 0; }
 printf '\n%s passed, %s failed\n' "$(count passed)" "$(count failed)"
 exit $failed
