@@ -15,7 +15,7 @@ pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use settings::ConfigArgs;
 
@@ -78,6 +78,12 @@ pub fn run() -> ExitCode {
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),
     }
+}
+
+/// Says whether this binary has the command `name`.
+#[must_use]
+pub fn knows(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
 }
 
 /// Runs a command's work on a runtime with a thread per core, and tells how it failed.

@@ -55,4 +55,6 @@ pub struct Config {
     pub usage: crate::usage::Settings,
     /// Where we may connect to.
     pub egress: crate::egress::Settings,
+    /// How the process logs.
+    pub telemetry: crate::telemetry::Settings,
 }

@@ -1,7 +1,7 @@
 //! The ranges of settings whose modules leave them to the configuration.
 
 use super::{Fault, pending};
-use crate::{base::Secret, keys, routing, store::postgres, usage};
+use crate::{base::Secret, egress, keys, routing, store::postgres, telemetry, usage};
 
 /// The longest wait that still is one: a day.
 const DAY_MS: u64 = 86_400_000;
@@ -96,6 +96,36 @@ pub(super) fn of_usage(usage: &usage::Settings) -> Vec<Fault> {
         Fault::unless_within("batch", usage.batch, 1..=100_000),
         cap,
     ])
+}
+
+/// Returns the faults of where we may connect to.
+pub(super) fn of_egress(egress: &egress::Settings) -> Vec<Fault> {
+    let ports = (egress.ports.is_empty() || egress.ports.contains(&0)).then(|| {
+        Fault::new(
+            "ports",
+            "is empty or names port 0",
+            "list the ports of providers, such as [443]",
+        )
+    });
+    gather([
+        ports,
+        Fault::unless_within("resolve_ttl_ms", egress.resolve_ttl_ms, 1..=DAY_MS),
+        Fault::unless_within("resolve_stale_ms", egress.resolve_stale_ms, 0..=DAY_MS),
+        Fault::unless_within(
+            "resolve_deadline_ms",
+            egress.resolve_deadline_ms,
+            1..=60_000,
+        ),
+    ])
+}
+
+/// Returns the faults of how the process logs.
+pub(super) fn of_telemetry(telemetry: &telemetry::Settings) -> Vec<Fault> {
+    let unread = telemetry::logs::check_level(&telemetry.level).is_err();
+    let mend =
+        "give error, warn, info, debug or trace, also for one module: info,synaxis::routing=debug";
+    let level = unread.then(|| Fault::new("level", "is no level", mend));
+    gather([level])
 }
 
 fn gather<const N: usize>(faults: [Option<Fault>; N]) -> Vec<Fault> {

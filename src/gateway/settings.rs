@@ -78,7 +78,7 @@ impl Default for Settings {
             drain_s: 120,
             threads: 0,
             keepalive_comment_s: 15,
-            state_dir: PathBuf::from(".synaxis/proxy"),
+            state_dir: PathBuf::from("state"),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Brings a database to the schema this binary knows, and gives the service roles their passwords.
 
-use std::{collections::HashSet, str::FromStr};
+use std::{collections::HashSet, error::Error, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection,
     migrate::{Migrate, MigrateError, Migrator},
-    postgres::PgConnectOptions,
+    postgres::{PgConnectOptions, PgDatabaseError},
 };
 
 use super::postgres::{Conn, Settings, StoreError};
@@ -17,6 +17,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Where sqlx keeps what it applied.
 const APPLIED_TABLE: &str = "_sqlx_migrations";
 
+/// Tries to get through, when another database of the cluster is migrated at the same moment.
+const ATTEMPTS: u32 = 20;
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Applies what is missing and returns the names of what was applied, in order.
 ///
 /// Safe to run twice and from several machines at once.
@@ -25,15 +30,57 @@ const APPLIED_TABLE: &str = "_sqlx_migrations";
 /// When Postgres cannot be reached, a migration fails (nothing of it is kept), or the database holds a
 /// migration this binary does not know.
 pub async fn migrate(settings: &Settings) -> Result<Vec<String>, StoreError> {
+    let mut applied = Vec::new();
+    for _ in 1..ATTEMPTS {
+        match migrate_once(settings, &mut applied).await {
+            Err(error) if is_collision(&error) => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(applied),
+        }
+    }
+    migrate_once(settings, &mut applied).await?;
+    Ok(applied)
+}
+
+/// Notes in `applied` what was missing at the first try.
+async fn migrate_once(settings: &Settings, applied: &mut Vec<String>) -> Result<(), StoreError> {
     let mut conn = connect(settings.direct()).await?;
     let missing = missing_in(&mut conn).await?;
-    MIGRATIONS
-        .run_direct(None, &mut conn, false)
-        .await
-        .map_err(StoreError::Migration)?;
+    if applied.is_empty() {
+        *applied = missing;
+    }
+    MIGRATIONS.run_direct(None, &mut conn, false).await?;
     set_passwords(&mut conn, settings).await?;
-    conn.close().await?;
-    Ok(missing)
+    Ok(conn.close().await?)
+}
+
+/// Says whether two databases changed the cluster's roles at once.
+///
+/// Roles belong to the cluster, but an advisory lock holds in one database only: so the second tries again.
+fn is_collision(error: &StoreError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let refused = error
+            .downcast_ref::<sqlx::Error>()
+            .and_then(sqlx::Error::as_database_error)
+            .and_then(|refused| refused.try_downcast_ref::<PgDatabaseError>());
+        if let Some(refused) = refused {
+            return is_about_roles(refused);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn is_about_roles(refused: &PgDatabaseError) -> bool {
+    match refused.code() {
+        // "tuple concurrently updated": somebody else altered the same role.
+        "XX000" => refused.message().starts_with("tuple concurrently"),
+        "23505" => refused
+            .constraint()
+            .is_some_and(|name| name.starts_with("pg_auth")),
+        code => code == "42710" && refused.message().starts_with("role "),
+    }
 }
 
 /// Returns the names of the migrations that would be applied, in order. Writes nothing.

@@ -529,6 +529,25 @@ async fn known_callers_are_served_without_waiting_while_postgres_is_away() {
 }
 
 #[tokio::test]
+async fn a_database_that_lets_nobody_in_counts_as_away() {
+    let stand = Stand::start().await;
+    let (keys, feed) = stand.following().await;
+    let key = stand.mint(NewKey::default()).await;
+    let unseen = stand.mint(NewKey::default()).await;
+    granted(&keys, &key).await;
+
+    stand.database.cut_off().await;
+    within(FIVE_SECONDS, async || !feed.is_live()).await;
+
+    assert_eq!(granted(&keys, &key).await.standing, Standing::Live);
+    let refused = keys.lookup(unseen.api_key.expose()).await;
+    assert_eq!(refused, Err(NoGrant::Unavailable));
+    stand.database.let_in().await;
+    within(FIVE_SECONDS, async || feed.is_live()).await;
+    assert_eq!(granted(&keys, &unseen).await.standing, Standing::Live);
+}
+
+#[tokio::test]
 async fn a_process_that_was_stopped_asks_before_it_serves() {
     let stand = Stand::start().await;
     let clock = Clock::by_hand(Clock::System.now());

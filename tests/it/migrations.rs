@@ -61,6 +61,19 @@ async fn many_may_migrate_at_once() {
 }
 
 #[tokio::test]
+async fn many_databases_of_one_cluster_may_be_migrated_at_once() {
+    let mut databases = Vec::new();
+    for _ in 0..6 {
+        databases.push(TestDatabase::empty().await);
+    }
+
+    let settings: Vec<_> = databases.iter().map(TestDatabase::settings).collect();
+    let done = futures::future::join_all(settings.iter().map(migrate::migrate)).await;
+
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+}
+
+#[tokio::test]
 async fn a_database_in_use_migrates_again_and_keeps_its_rows() {
     let database = TestDatabase::start().await;
     let by = By {

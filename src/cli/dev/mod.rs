@@ -1,6 +1,7 @@
 //! `synaxis dev`: everything on this machine, nothing else needed.
 
 pub mod demo;
+pub mod fleet;
 pub mod machine;
 pub mod planes;
 pub mod postgres_server;
@@ -15,6 +16,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, time::In
 use anyhow::Context;
 
 use self::{
+    demo::Demo,
     planes::{Planes, Setting},
     process::Processes,
     report::Report,
@@ -116,10 +118,12 @@ async fn live(
 ) -> anyhow::Result<()> {
     let mut kept = folder.kept()?;
     let mut planes = Planes::choose(args, config)?;
+    let demo = Demo::start(folder, &mut kept, processes)?;
     let servers = start_servers(folder, args, &mut kept, processes).await?;
     folder.keep(&kept)?;
     tenant::ensure(&servers, &mut kept).await?;
     folder.keep(&kept)?;
+    demo.import(folder, config, &servers, &kept).await?;
     let setting = Setting {
         folder,
         config_args,
@@ -132,7 +136,6 @@ async fn live(
         ready = planes.ready() => ready?,
         death = processes.first_death() => return Err(death),
     }
-    let demo = demo::Demo::draft();
     let report = Report::of(&planes, &servers, &kept, &demo, processes);
     folder.write_private("dev.json", &serde_json::to_vec_pretty(&report)?)?;
     report.print(folder, begun.elapsed());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -18,7 +18,11 @@ use super::{
     process::{Order, Processes, stop_signal},
     state::{Kept, StateFolder},
 };
-use crate::{cli::settings::ConfigArgs, config::Config};
+use crate::{
+    cli::{self, settings::ConfigArgs},
+    config::Config,
+    egress,
+};
 
 /// How long both planes may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,7 +87,11 @@ impl Planes {
         processes: &mut Processes,
     ) -> anyhow::Result<()> {
         self.held.clear();
-        for (name, database_url) in [("admin", &setting.servers.admin_database_url)] {
+        let planes = [
+            ("proxy", &setting.servers.proxy_database_url),
+            ("admin", &setting.servers.admin_database_url),
+        ];
+        for (name, database_url) in planes.into_iter().filter(|(name, _)| cli::knows(name)) {
             processes.start(Order {
                 name,
                 program: std::env::current_exe().context("this binary cannot be found")?,
@@ -106,13 +114,8 @@ impl Planes {
             servers,
             kept,
         } = setting;
-        let loopback = IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST));
-        let allowed = config
-            .egress
-            .allow
-            .iter()
-            .chain([&loopback])
-            .map(ToString::to_string);
+        let allowed = egress_of(config).allow;
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         let place = |name: &str| folder.path(name).display().to_string();
         let told = [
             ("environment", "development".to_owned()),
@@ -127,7 +130,7 @@ impl Planes {
             ("admin.operations_listen", self.admin_metrics.to_string()),
             ("admin.drain_s", DRAIN_S.to_string()),
             ("usage.spool_dir", place("spool")),
-            ("egress.allow", allowed.collect::<Vec<_>>().join(",")),
+            ("egress.allow", allowed.join(",")),
         ];
         let flags = config_args.settings.iter().cloned();
         let told = told
@@ -145,7 +148,8 @@ impl Planes {
     ///
     /// When one does not say so in time, with what it said last.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        for (name, address) in [("admin", self.admin_metrics)] {
+        let planes = [("proxy", self.metrics), ("admin", self.admin_metrics)];
+        for (name, address) in planes.into_iter().filter(|(name, _)| cli::knows(name)) {
             let ready = tokio::time::timeout(PATIENCE, ready(address)).await;
             ready.with_context(|| format!("the {name} is not ready: see its log"))?;
         }
@@ -162,6 +166,19 @@ pub struct Setting<'a> {
     pub servers: &'a Servers,
     pub kept: &'a Kept,
 }
+
+/// Returns where calls may go: also to the simulated providers on this machine.
+#[must_use]
+pub fn egress_of(config: &Config) -> egress::Settings {
+    let mut settings = config.egress.clone();
+    settings
+        .allow
+        .extend(Ipv4Net::new(Ipv4Addr::LOCALHOST, LOOPBACK_BITS).map(IpNet::from));
+    settings
+}
+
+/// How many leading bits all loopback addresses share.
+const LOOPBACK_BITS: u8 = 8;
 
 fn arguments(name: &str, config_args: &ConfigArgs) -> Vec<String> {
     let file = config_args

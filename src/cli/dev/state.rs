@@ -28,6 +28,7 @@ pub struct Kept {
     pub redis_password: String,
     pub sealing_key: String,
     pub simulator_ports: Vec<u16>,
+    pub simulator_keys: Vec<String>,
     pub organization_id: Option<String>,
     pub owner_email: Option<String>,
     pub owner_password: String,

@@ -144,7 +144,7 @@ impl Spool {
     pub fn intend(&self, intent: &Intent) -> Result<(), SpoolError> {
         let record = encode(Kind::Intent, &intent.0)?;
         let mut writer = self.writer();
-        if !self.has_room(&record, self.settings.cap_bytes / 10 * 9) || writer.is_behind() {
+        if self.bytes() > self.settings.cap_bytes / 10 * 9 || writer.is_behind() {
             return Err(SpoolError::Full);
         }
         let taken = self.append_with_reserve(&mut writer, &record);
@@ -159,7 +159,7 @@ impl Spool {
     pub fn done(&self, entry: &Entry) -> Result<(), SpoolError> {
         let record = encode(Kind::Done, entry)?;
         let mut writer = self.writer();
-        let kept = if !self.has_room(&record, self.settings.cap_bytes) {
+        let kept = if self.bytes() > self.settings.cap_bytes {
             Err(SpoolError::Full)
         } else if !writer.is_behind() && self.append(&mut writer, &record).is_ok() {
             Ok(())
@@ -196,12 +196,6 @@ impl Spool {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    fn has_room(&self, record: &[u8], cap: u64) -> bool {
-        self.bytes()
-            .saturating_add(u64::try_from(record.len()).unwrap_or(u64::MAX))
-            <= cap
     }
 
     fn append_with_reserve(&self, writer: &mut Writer, record: &[u8]) -> io::Result<()> {

@@ -105,6 +105,31 @@ impl TestDatabase {
     pub async fn connect(&self) -> PgConnection {
         connect(&self.url).await
     }
+
+    /// Breaks every connection to it and refuses new ones, as if Postgres were away.
+    pub async fn cut_off(&self) {
+        let mut server = connect(&server_url()).await;
+        run(
+            &mut server,
+            format!("alter database {} allow_connections false", self.name),
+        )
+        .await;
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(&self.name)
+            .execute(&mut server)
+            .await
+            .expect("a termination");
+    }
+
+    /// Lets connections in again.
+    pub async fn let_in(&self) {
+        let mut server = connect(&server_url()).await;
+        run(
+            &mut server,
+            format!("alter database {} allow_connections true", self.name),
+        )
+        .await;
+    }
 }
 
 impl Drop for TestDatabase {

@@ -1,1 +1,188 @@
-//! .
+//! The process dies at the worst moment: every call it acknowledged is in the books all the same.
+
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use sqlx::Row;
+use synaxis::{
+    base::RequestId,
+    usage::{Entry, Finish, Flusher},
+};
+
+use super::{
+    database::Database,
+    entries::{entry, intent, open, segments, settings},
+};
+
+/// Names the folder to the copy of this binary that writes until it is killed.
+const WRITE_TO: &str = "SYNAXIS_TEST_WRITE_TO";
+
+async fn drain(folder: &Path, database: &Database) {
+    let mut flusher = Flusher::new(open(&settings(folder)));
+    flusher.drain(&database.proxy, &|_| {}).await.unwrap();
+}
+
+#[test]
+fn a_process_of_its_own_writes_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(WRITE_TO) else {
+        return;
+    };
+    let spool = open(&settings(&PathBuf::from(folder)));
+    let mut acknowledged = std::io::stdout().lock();
+    for number in 0.. {
+        let entry = entry(number);
+        spool.intend(&intent(&entry)).unwrap();
+        writeln!(acknowledged, "began {}", entry.request_id).unwrap();
+        // Every tenth call is still in flight when death comes.
+        if number % 10 != 0 {
+            spool.done(&entry).unwrap();
+            writeln!(acknowledged, "ended {}", entry.request_id).unwrap();
+        }
+    }
+}
+
+/// What a killed writer had acknowledged.
+#[derive(Default)]
+struct Acknowledged {
+    began: HashSet<RequestId>,
+    ended: HashSet<RequestId>,
+}
+
+/// Starts a writer, kills it after `lines` acknowledgements, and adds up what it said until its last breath.
+fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) {
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--nocapture",
+            "usage::crash::a_process_of_its_own_writes_until_it_is_killed",
+        ])
+        .env(WRITE_TO, folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
+    let mut hear = |line: String| {
+        // The test runner's own words stand before the first one.
+        if let Some(at) = line.find("began ") {
+            acknowledged.began.insert(line[at + 6..].parse().unwrap());
+        } else if let Some(id) = line.strip_prefix("ended ").filter(|id| id.len() == 36) {
+            acknowledged.ended.insert(id.parse().unwrap());
+        }
+    };
+    said.by_ref()
+        .map_while(Result::ok)
+        .take(lines)
+        .for_each(&mut hear);
+    writer.kill().unwrap();
+    let mut rest: Vec<String> = said.map_while(Result::ok).collect();
+    // The last line may be half a line.
+    rest.retain(|line| line.len() == "began ".len() + 36);
+    rest.into_iter().for_each(&mut hear);
+    writer.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_loses_no_call_it_acknowledged() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = Acknowledged::default();
+    for lines in [3, 40, 1_000, 4_001, 9_999] {
+        write_and_kill(folder.path(), lines, &mut acknowledged);
+    }
+
+    drain(folder.path(), &database).await;
+
+    let rows = database
+        .rows("select request_id, finish = 'complete' from operations.usage_entries")
+        .await;
+    let booked: HashSet<RequestId> = rows.iter().map(|row| RequestId(row.get(0))).collect();
+    let complete: HashSet<RequestId> = rows
+        .iter()
+        .filter(|row| row.get(1))
+        .map(|row| RequestId(row.get(0)))
+        .collect();
+    eprintln!(
+        "5 processes killed: {} calls began, {} ended; {} rows, {} of them complete",
+        acknowledged.began.len(),
+        acknowledged.ended.len(),
+        booked.len(),
+        complete.len()
+    );
+    assert!(acknowledged.began.is_subset(&booked));
+    assert!(acknowledged.ended.is_subset(&complete));
+    // At most the one call per process that was written, but not yet acknowledged.
+    assert!(booked.len() <= acknowledged.began.len() + 5);
+    assert_eq!(rows.len(), booked.len());
+    assert_eq!(database.roll_up_faults().await, Vec::<String>::new());
+    assert_eq!(segments(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_cut_off_by_death_is_booked_as_held_until_its_truth_is_known() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let call = entry(3);
+    let spool = open(&settings(folder.path()));
+    spool.intend(&intent(&call)).unwrap();
+    drop(spool);
+
+    drain(folder.path(), &database).await;
+    let held = "select sum(cost_nano_usd)::bigint from operations.usage_entries where finish = 'abandoned' and is_estimated";
+    assert_eq!(database.number(held).await, 9_000_000);
+
+    let spool = open(&settings(folder.path()));
+    spool.done(&call).unwrap();
+    drop(spool);
+    drain(folder.path(), &database).await;
+
+    assert_eq!(database.number(held).await, 0);
+    let cost = "select sum(cost_nano_usd)::bigint from operations.usage_hourly";
+    assert_eq!(
+        database.number(cost).await,
+        i64::try_from(call.cost_nano_usd.0).unwrap()
+    );
+    assert_eq!(database.roll_up_faults().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_torn_anywhere_in_its_last_record_gives_every_call() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let call = Entry {
+        finish: Finish::Complete,
+        ..entry(3)
+    };
+    let spool = open(&settings(folder.path()));
+    spool.intend(&intent(&call)).unwrap();
+    let intent_ends = usize::try_from(spool.bytes()).unwrap();
+    spool.done(&call).unwrap();
+    drop(spool);
+    let path = folder.path().join(&segments(folder.path())[0]);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+
+    for cut in (intent_ends..=whole.len()).step_by(97) {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        drain(folder.path(), &database).await;
+
+        let rows = database
+            .rows("select finish from operations.usage_entries")
+            .await;
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].get::<String, _>(0), "abandoned", "{cut}");
+        assert_eq!(segments(folder.path()), Vec::<String>::new());
+    }
+    std::fs::write(&path, &whole).unwrap();
+    drain(folder.path(), &database).await;
+
+    let rows = database
+        .rows("select finish from operations.usage_entries")
+        .await;
+    assert_eq!(rows[0].get::<String, _>(0), "complete");
+    assert_eq!(database.roll_up_faults().await, Vec::<String>::new());
+}
