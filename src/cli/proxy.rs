@@ -1,6 +1,9 @@
 //! `synaxis proxy`: the data plane.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, process::ExitCode,
+    sync::Arc, time::Duration,
+};
 
 use anyhow::Context;
 use rustix::process::{
@@ -27,7 +30,7 @@ use crate::{
     keys::Keys,
     quota::{Ledger, PostgresBooks},
     routing::Health,
-    snapshot::{self, Follower},
+    snapshot::{self, LastGood, Source},
     store::{
         feed::Feed,
         postgres::{Postgres, Role},
@@ -89,7 +92,8 @@ async fn proxy(config: Config, upgrade: bool) -> anyhow::Result<()> {
     telemetry::logs::start(&config.telemetry)?;
     harden(config.proxy.max_connections);
     let (listeners, promise) = open(&config, upgrade).await?;
-    let plane = Plane::start(&config, Clock::System)?;
+    private_folder(&config.proxy.state_dir)?;
+    let plane = Plane::start(&config, Clock::System).await?;
     let served = plane.serve(listeners, promise, &config).await;
     plane.end().await;
     served
@@ -116,6 +120,13 @@ fn harden(max_connections: usize) {
             "fewer descriptors than proxy.max_connections may need"
         );
     }
+}
+
+/// Makes the folder that keeps grants and the catalog, for nobody else to read.
+fn private_folder(path: &Path) -> anyhow::Result<()> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// Binds the listeners, or takes them from the running proxy.
@@ -171,76 +182,64 @@ struct Plane {
 
 impl Plane {
     /// Puts the plane together and starts what runs in its background. Postgres and Redis may be away.
-    fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+    async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let (tasks, connections, drain) = (Tasks::default(), Tasks::default(), Drain::new());
         let postgres = Postgres::connect(&config.database, Role::Proxy)?;
         let feed = Feed::start(&postgres, clock.clone(), &Tasks::default());
-        let metrics = Metrics::new(&Registry::new())?;
         let keys = Keys::new(key_settings(config), postgres.clone(), clock.clone());
         keys.recall();
-        let vault = Vault::new(&config.security.sealing_key)?;
-        let health = Arc::new(Health::new(config.routing.clone()));
-        let view = snapshot::open(&config.proxy.state_dir, &vault);
-        let redis = Redis::connect(&config.redis)?;
-        let ledger = Ledger::new(
-            config.quota.clone(),
-            redis,
-            Arc::new(PostgresBooks::new(postgres.clone())),
-        );
-        let spool = Spool::open(&config.usage, &clock)?;
-        let operations = Operations {
-            clock: clock.clone(),
-            keys: Arc::clone(&keys),
-            view: Arc::clone(&view),
-            ledger: Arc::clone(&ledger),
-            spool: Arc::clone(&spool),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
-            drain: Arc::clone(&drain),
-        };
-        let gateway = Gateway::new(Parts {
+        let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
+        let source = source(config, &postgres, &clock)?;
+        let view = snapshot::open(&source).await;
+        let books = Arc::new(PostgresBooks::new(postgres.clone()));
+        let parts = Parts {
             settings: config.proxy.clone(),
             clock: clock.clone(),
             keys: Arc::clone(&keys),
             view: Arc::clone(&view),
-            health,
+            health: Arc::clone(&source.health),
             egress: Arc::new(Guard::new(config.egress.clone(), clock.clone())),
-            ledger: Arc::clone(&ledger),
-            spool: Arc::clone(&spool),
-            metrics,
+            ledger: Ledger::new(config.quota.clone(), Redis::connect(&config.redis)?, books),
+            spool: Spool::open(&config.usage, &clock)?,
+            metrics: Metrics::new(&Registry::new())?,
             drain: Arc::clone(&drain),
-        });
+        };
+        let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
         let plane = Self {
-            operations: Arc::new(operations),
-            edge: Arc::new(Edge::new(gateway, connections.clone())),
+            operations: Arc::new(Operations::of(&parts)),
+            edge: Arc::new(Edge::new(Gateway::new(parts), connections.clone())),
             drain,
             tasks,
             connections,
             stop: watch::Sender::new(false),
         };
-        let state_dir = config.proxy.state_dir.clone();
-        let follower = Follower {
-            view,
-            vault,
-            postgres: postgres.clone(),
-            state_dir,
-        };
-        plane.follow(feed, keys, follower);
+        plane.tasks.spawn("catalog", snapshot::follow(view, source, catalog_news));
+        plane.tasks.spawn("keys", keys.follow(key_news));
+        plane.keep_news(feed);
         plane.keep_books(ledger, spool, postgres);
         Ok(plane)
     }
 
-    /// Lets keys and catalog learn what changes, until the plane stops.
-    fn follow(&self, feed: Feed, keys: Arc<Keys>, follower: Follower) {
-        let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
-        self.tasks.spawn("catalog", follower.run(catalog_news));
-        self.tasks.spawn("keys", keys.follow(key_news));
+    /// Keeps the feed until the plane stops; then everybody who follows it ends.
+    fn keep_news(&self, feed: Feed) {
         let stopped = self.stopped();
         self.tasks.spawn("feed", async move {
             stopped.await;
             drop(feed);
         });
     }
+}
+
+/// Where the catalog comes from.
+fn source(config: &Config, postgres: &Postgres, clock: &Clock) -> anyhow::Result<Source> {
+    let kept = config.proxy.state_dir.join("last-good-snapshot.json");
+    Ok(Source {
+        postgres: postgres.clone(),
+        vault: Arc::new(Vault::new(&config.security.sealing_key)?),
+        last_good: Some(LastGood::at(kept)),
+        health: Arc::new(Health::new(config.routing.clone())),
+        clock: clock.clone(),
+    })
 }
 
 fn key_settings(config: &Config) -> crate::keys::Settings {
