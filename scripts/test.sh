@@ -41,7 +41,7 @@ attend scripts/servers.sh "${tests[@]}"
 
 if [ -x scripts/conformance.sh ]; then
     step "SDK conformance"
-    attend scripts/conformance.sh
+    attend scripts/dev.sh scripts/conformance.sh
 fi
 
 # Sums what each runner says of itself: nextest once, cargo test and the SDK suites once each.

@@ -37,16 +37,6 @@ impl Stop {
     }
 }
 
-/// Waits for Ctrl-C, SIGTERM, or the terminal's end; what came before this was called is not heard.
-///
-/// # Errors
-///
-/// When signals cannot be watched.
-pub async fn told() -> io::Result<()> {
-    Stop::watch()?.told().await;
-    Ok(())
-}
-
 /// Asks the kernel to end this process when the process `parent` ends.
 ///
 /// # Errors
