@@ -1,1 +1,3 @@
 //! The doors to Postgres and Redis. No business inside.
+
+pub mod redis;
