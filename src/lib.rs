@@ -16,6 +16,7 @@ pub mod telemetry;
 pub mod audit;
 pub mod catalog;
 pub mod dialect;
+pub mod identity;
 pub mod keys;
 pub mod quota;
 pub mod routing;

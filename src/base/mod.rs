@@ -1,6 +1,7 @@
 //! Words every module shares. Knows nobody.
 
 pub mod clock;
+pub mod fault;
 pub mod ids;
 pub mod money;
 pub mod secret;
@@ -8,6 +9,7 @@ pub mod tasks;
 pub mod tokens;
 
 pub use clock::{Clock, Moment};
+pub use fault::Fault;
 pub use ids::{
     AllowanceId, ApiKeyId, CredentialId, GroupId, LimitId, ModelId, OfferId, OrganizationId,
     ProviderId, RequestId, UserId,

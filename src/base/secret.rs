@@ -35,8 +35,13 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// How a secret is written; its name lets the configuration tell secrets from other text.
+#[derive(Deserialize)]
+#[serde(rename = "Secret")]
+struct Written(String);
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        Written::deserialize(deserializer).map(|written| Self::new(written.0))
     }
 }

@@ -70,6 +70,25 @@ impl Abilities {
         self.0 & ability as u16 != 0
     }
 
+    /// Returns everything in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns the first ability of `needed` that is not in the set.
+    #[must_use]
+    pub fn first_missing(self, needed: Self) -> Option<Ability> {
+        needed.iter().find(|ability| !self.has(*ability))
+    }
+
+    /// Lists the set in the order of its bits.
+    pub fn iter(self) -> impl Iterator<Item = Ability> {
+        Ability::ALL
+            .into_iter()
+            .filter(move |ability| self.has(*ability))
+    }
+
     /// Says whether everything in `needed` is in the set.
     #[must_use]
     pub const fn cover(self, needed: Self) -> bool {

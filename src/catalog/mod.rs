@@ -1,11 +1,28 @@
 //! Providers, models, offers, prices, allowances, credentials: what can be bought, and what is free.
 
 pub mod ability;
-pub mod offer;
 pub mod price;
+
+pub mod offer;
 pub mod provider;
 
+pub mod index;
+
+pub mod vault;
+
+pub mod file;
+pub mod holdings;
+pub mod store;
+mod word;
+
+#[cfg(test)]
+pub(crate) mod sample;
+
 pub use ability::{Abilities, Ability};
+pub use file::CatalogFile;
+pub use holdings::Holdings;
+pub use index::{Alias, Catalog, Chain, Link, ListedModel, NameKind, Resolved, UnknownModel};
 pub use offer::{Allowance, AllowanceMeter, AllowanceWindow, Model, Offer, Tier};
 pub use price::Price;
 pub use provider::{Credential, Deadlines, Dialect, Provider, Quirks};
+pub use vault::Vault;

@@ -6,15 +6,21 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{ability::Abilities, price::Price, provider::Provider};
-use crate::base::{AllowanceId, ModelId, OfferId, Tokens};
+use crate::base::{AllowanceId, ModelId, Moment, NanoUsd, OfferId, OrganizationId, Tokens, Usage};
 
 /// A canonical model, whoever serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// Its id.
     pub id: ModelId,
-    /// Its canonical name, unique on the platform.
+    /// Whose model this is; `None` is everybody's.
+    pub organization_id: Option<OrganizationId>,
+    /// Its canonical name, unique on the platform or in its organization.
     pub name: String,
+    /// Who made it, as callers see it in the list of models.
+    pub owned_by: String,
+    /// Since when it is in the catalog.
+    pub created: Moment,
     /// How many tokens it reads and writes together, when known.
     pub context_window: Option<Tokens>,
     /// How many tokens it writes at most, when known.
@@ -36,6 +42,8 @@ pub enum Tier {
 pub struct Offer {
     /// Its id.
     pub id: OfferId,
+    /// Whose offer this is; `None` serves every organization.
+    pub organization_id: Option<OrganizationId>,
     /// Who sells it.
     pub provider: Arc<Provider>,
     /// What is sold.
@@ -50,10 +58,38 @@ pub struct Offer {
     pub price_book: String,
     /// What it can do.
     pub abilities: Abilities,
+    /// How many tokens it reads and writes together, where this differs from the model.
+    pub context_window: Option<Tokens>,
+    /// How many tokens it writes at most, where this differs from the model.
+    pub max_output: Option<Tokens>,
     /// The operator's declared preference: lower goes first between equals.
     pub preference: i32,
     /// What the provider gives, and where it stops.
     pub allowances: Vec<Allowance>,
+}
+
+impl Offer {
+    /// Returns how many tokens it reads and writes together, when known.
+    #[must_use]
+    pub fn context_window(&self) -> Option<Tokens> {
+        self.context_window.or(self.model.context_window)
+    }
+
+    /// Returns how many tokens it writes at most, when known.
+    #[must_use]
+    pub fn max_output(&self) -> Option<Tokens> {
+        self.max_output.or(self.model.max_output)
+    }
+
+    /// Returns what `usage` costs here: nothing at a free offer; `None` when the price is not known.
+    #[must_use]
+    pub fn cost(&self, usage: &Usage) -> Option<NanoUsd> {
+        let price = self.price.as_ref()?;
+        Some(match self.tier {
+            Tier::Free => NanoUsd::ZERO,
+            Tier::Paid => price.of(usage),
+        })
+    }
 }
 
 /// What an allowance counts.

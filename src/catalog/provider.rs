@@ -11,7 +11,7 @@ use crate::base::{CredentialId, OrganizationId, ProviderId, Secret};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
-    /// OpenAI's chat, completions, embeddings and responses.
+    /// `OpenAI`'s chat, completions, embeddings and responses.
     Openai,
     /// Anthropic's messages.
     Anthropic,
@@ -34,8 +34,27 @@ pub struct Provider {
     pub quirks: Quirks,
     /// How long it may take.
     pub deadlines: Deadlines,
-    /// Its keys, in the order they should be tried. Empty: it takes calls without one.
+    /// Whether it may train its models on what it is sent.
+    pub trains_on_data: bool,
+    /// Its keys, the platform's first and then by organization, each in the order they should be tried.
+    /// Empty: it takes calls without one.
     pub credentials: Vec<Arc<Credential>>,
+}
+
+impl Provider {
+    /// Returns the keys `organization` may use, its own before the platform's.
+    pub fn credentials_of(
+        &self,
+        organization: OrganizationId,
+    ) -> impl Iterator<Item = &Arc<Credential>> {
+        let owner = |credential: &Arc<Credential>| credential.organization_id;
+        let platform = self.credentials.partition_point(|one| owner(one).is_none());
+        let (shared, owned) = self.credentials.split_at(platform);
+        let from = owned.partition_point(|one| owner(one) < Some(organization));
+        let mine = owned.iter().skip(from);
+        mine.take_while(move |one| owner(one) == Some(organization))
+            .chain(shared)
+    }
 }
 
 /// A provider's key, in memory only.

@@ -1,1 +1,108 @@
-//! The data path. One file per step.
+//! The data path. One file per step, in the order a request meets them.
+
+mod connection;
+mod guard;
+pub mod listen;
+
+mod exchange;
+mod framing;
+mod path;
+mod proxy;
+mod proxy_protocol;
+
+mod authenticate;
+mod body;
+mod call;
+mod local;
+
+mod admit;
+mod forward;
+mod route;
+
+mod decode;
+mod downstream;
+mod raw;
+mod relay;
+mod upstream;
+mod verdict;
+
+mod answer;
+mod meter;
+mod refuse;
+mod settle;
+
+pub mod drain;
+pub mod handover;
+pub mod metrics;
+mod offer_metrics;
+pub mod operations;
+pub mod readings;
+pub mod settings;
+
+use std::sync::Arc;
+
+use pingora::connectors::{ConnectorOptions, http::Connector};
+
+pub use drain::{Drain, Phase};
+pub use metrics::Metrics;
+pub use offer_metrics::OfferMetrics;
+pub use settings::Settings;
+
+use crate::{
+    base::Clock, egress, keys::Keys, quota::Ledger, routing::Health, snapshot::View, usage::Spool,
+};
+
+/// Everything the data path uses. Changing things arrive through `view`; nothing here is locked.
+pub struct Gateway {
+    settings: Settings,
+    clock: Clock,
+    keys: Arc<Keys>,
+    view: View,
+    health: Arc<Health>,
+    egress: Arc<egress::Guard>,
+    books: Arc<settle::Books>,
+    connector: Connector,
+    metrics: Arc<Metrics>,
+    drain: Arc<Drain>,
+}
+
+/// What a gateway is made of.
+pub struct Parts {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub keys: Arc<Keys>,
+    pub view: View,
+    pub health: Arc<Health>,
+    pub egress: Arc<egress::Guard>,
+    pub ledger: Arc<Ledger>,
+    pub spool: Arc<Spool>,
+    pub metrics: Arc<Metrics>,
+    pub drain: Arc<Drain>,
+}
+
+/// How many unused connections to providers are kept.
+const POOLED_CONNECTIONS: usize = 512;
+
+impl Gateway {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let books = settle::Books {
+            ledger: parts.ledger,
+            spool: parts.spool,
+            metrics: Arc::clone(&parts.metrics),
+        };
+        Self {
+            settings: parts.settings,
+            clock: parts.clock,
+            keys: parts.keys,
+            view: parts.view,
+            health: parts.health,
+            egress: parts.egress,
+            books: Arc::new(books),
+            connector: Connector::new(Some(ConnectorOptions::new(POOLED_CONNECTIONS))),
+            metrics: parts.metrics,
+            drain: parts.drain,
+        }
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    Actual, Limit,
+    Actual,
     calendar::Calendar,
     counter::{Counter, Shape},
 };
@@ -48,43 +48,20 @@ impl Counters {
 #[derive(Debug)]
 pub struct Hold {
     id: RequestId,
-    organization: OrganizationId,
-    /// The tenant's, as they were when it was admitted.
-    limits: Vec<Limit>,
     /// None when the call has no limit and no allowance.
     desk: Option<Arc<Desk>>,
 }
 
 impl Hold {
-    pub(super) fn empty(id: RequestId, organization: OrganizationId) -> Self {
-        Self {
-            id,
-            organization,
-            limits: Vec::new(),
-            desk: None,
-        }
+    pub(super) fn empty(id: RequestId) -> Self {
+        Self { id, desk: None }
     }
 
-    pub(super) fn of(
-        id: RequestId,
-        organization: OrganizationId,
-        limits: Vec<Limit>,
-        desk: Arc<Desk>,
-    ) -> Self {
+    pub(super) fn of(id: RequestId, desk: Arc<Desk>) -> Self {
         Self {
             id,
-            organization,
-            limits,
             desk: Some(desk),
         }
-    }
-
-    pub(super) fn organization(&self) -> OrganizationId {
-        self.organization
-    }
-
-    pub(super) fn limits(&self) -> &[Limit] {
-        &self.limits
     }
 
     /// Returns the call it belongs to.

@@ -29,9 +29,6 @@ use crate::{
     store::redis::{Call, Link, Redis, RedisError, Unready},
 };
 
-/// How long a failed attempt's caller is told to wait for what will never fit.
-const NEVER: Duration = Duration::from_secs(86_400);
-
 /// What is left of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -232,7 +229,7 @@ impl Ledger {
     /// When the limits cannot be asked; nothing is held then.
     pub async fn admit(&self, ask: Ask<'_>) -> Result<Decision, Unavailable> {
         if ask.limits.is_empty() && ask.bids.first().is_some_and(|bid| bid.own.is_empty()) {
-            let hold = Hold::empty(ask.id, ask.organization);
+            let hold = Hold::empty(ask.id);
             return Ok(Decision::Held {
                 hold,
                 bid: 0,
@@ -247,7 +244,7 @@ impl Ledger {
                 epoch,
                 standings,
             }) => {
-                let hold = self.open(&form, ask.limits, bid, at, epoch).await?;
+                let hold = self.open(&form, bid, at, epoch).await?;
                 Ok(Decision::Held {
                     hold,
                     bid,
@@ -274,24 +271,26 @@ impl Ledger {
     ///
     /// `spent` is what the failed attempt used, or may have: the old candidate keeps exactly that, the tenant's charges
     /// become what all failed attempts used plus the new bid. When nothing fits the hold stays as it was; settle it
-    /// with what its last attempt used.
+    /// with what its last attempt used. `limits` are those of the admission.
     ///
     /// # Errors
     /// When the limits cannot be asked.
     pub async fn adjust(
         &self,
         hold: &mut Hold,
+        limits: &[Limit],
         spent: &Actual,
         bids: &[Bid],
+        now: Moment,
     ) -> Result<Adjusted, Unavailable> {
         let Some(account) = self.desk.account(hold.id()) else {
-            return self.adjust_nothing(hold, bids).await;
+            return self.adjust_nothing(hold, limits, bids, now).await;
         };
         let failed = spent.after(account.failed);
-        let mut form = Form::new(hold.id(), account.organization, hold.limits(), bids);
+        let mut form = Form::new(hold.id(), account.organization, limits, bids);
         form.move_from(*spent, failed);
         for _ in 0..2 {
-            match self.ask(&form, account.at).await? {
+            match self.ask(&form, now).await? {
                 Answer::Held { bid, epoch, .. } => {
                     self.desk.moved(hold.id(), form.charges(bid), failed);
                     self.assert_if_other_than(epoch, hold.id()).await?;
@@ -305,7 +304,10 @@ impl Ledger {
                 }
                 Answer::Full { wait } => return Ok(Adjusted::Full { wait }),
                 Answer::TooLarge { limit } => {
-                    return Ok(Adjusted::Denied { limit, wait: NEVER });
+                    return Ok(Adjusted::Denied {
+                        limit,
+                        wait: Duration::from_hours(24),
+                    });
                 }
                 // Redis forgot it between two beats.
                 Answer::Unknown => self.assert_unbooked(&[hold.id()]).await?,
@@ -314,14 +316,20 @@ impl Ledger {
         Err(Unavailable::Rebuilding)
     }
 
-    /// A hold that is empty has no limits of the tenant, only what its candidates bring.
-    async fn adjust_nothing(&self, hold: &mut Hold, bids: &[Bid]) -> Result<Adjusted, Unavailable> {
+    /// A hold that is empty can only get charges of its candidates.
+    async fn adjust_nothing(
+        &self,
+        hold: &mut Hold,
+        limits: &[Limit],
+        bids: &[Bid],
+        now: Moment,
+    ) -> Result<Adjusted, Unavailable> {
         let ask = Ask {
             id: hold.id(),
-            organization: hold.organization(),
-            limits: &[],
+            organization: OrganizationId(hold.id().uuid()),
+            limits,
             bids,
-            now: hold.id().at(),
+            now,
         };
         Ok(match self.admit(ask).await? {
             Decision::Held { hold: new, bid, .. } => {
@@ -330,7 +338,10 @@ impl Ledger {
             }
             Decision::Denied { limit, wait, .. } => Adjusted::Denied { limit, wait },
             Decision::Full { wait } => Adjusted::Full { wait },
-            Decision::TooLarge { limit } => Adjusted::Denied { limit, wait: NEVER },
+            Decision::TooLarge { limit } => Adjusted::Denied {
+                limit,
+                wait: Duration::from_hours(24),
+            },
         })
     }
 
@@ -403,7 +414,7 @@ impl Ledger {
             .admit(ask.organization, ask.limits, ask.bids, ask.now, proxies);
         let bid = bid.ok_or(unavailable)?;
         Ok(Decision::Held {
-            hold: Hold::empty(ask.id, ask.organization),
+            hold: Hold::empty(ask.id),
             bid,
             standings: Vec::new(),
         })
@@ -413,19 +424,13 @@ impl Ledger {
     async fn open(
         &self,
         form: &Form<'_>,
-        limits: &[Limit],
         bid: usize,
         at: Moment,
         epoch: u64,
     ) -> Result<Hold, Unavailable> {
         let account = Account::new(form.organization, at, form.charges(bid));
         self.desk.open(form.id, account);
-        let hold = Hold::of(
-            form.id,
-            form.organization,
-            limits.to_vec(),
-            Arc::clone(&self.desk),
-        );
+        let hold = Hold::of(form.id, Arc::clone(&self.desk));
         match self.assert_if_other_than(epoch, form.id).await {
             Ok(()) => Ok(hold),
             Err(unavailable) => {
@@ -481,7 +486,7 @@ impl Ledger {
             return Ok(Err(Obstacle::Epoch));
         }
         let call = self.write_admission(form, &epoch, now);
-        let reply = match self.call(&link, &call).await {
+        let reply = match self.run_script(&link, &call).await {
             Ok(reply) => reply,
             Err(error) => {
                 if !matches!(
@@ -547,7 +552,11 @@ impl Ledger {
     }
 
     /// Runs a script within the deadline and tells the breaker how it went.
-    pub(super) async fn call(&self, link: &Link, call: &Call<'_>) -> Result<Vec<i64>, Unavailable> {
+    pub(super) async fn run_script(
+        &self,
+        link: &Link,
+        call: &Call<'_>,
+    ) -> Result<Vec<i64>, Unavailable> {
         match self.redis.run(link, call, self.redis.deadline()).await {
             Ok(reply) => {
                 self.heard();

@@ -139,7 +139,7 @@ impl Ledger {
             .await
             .map_err(|error| self.failed(error))?;
         let call = self.write_seed(limits, &spent, at);
-        self.call(&link, &call).await?;
+        self.run_script(&link, &call).await?;
         Counters::add(&self.desk.counters.seeds, limits.len() as u64);
         Ok(())
     }

@@ -177,7 +177,7 @@ impl Ledger {
                 .await
                 .map_err(|error| self.failed(error))?;
             let call = self.write_assertion(&accounts, &epoch);
-            if self.call(&link, &call).await?.first() == Some(&OTHER_EPOCH) {
+            if self.run_script(&link, &call).await?.first() == Some(&OTHER_EPOCH) {
                 self.beat_wanted.notify_one();
                 return Err(Unavailable::Rebuilding);
             }
@@ -252,7 +252,7 @@ impl Ledger {
             .await
             .map_err(|error| self.failed(error))?;
         let call = self.write_endings(batch);
-        let reply = self.call(&link, &call).await?;
+        let reply = self.run_script(&link, &call).await?;
         if reply.len() != batch.len() {
             return Err(RedisError::Garbled.into());
         }
@@ -336,7 +336,7 @@ impl Ledger {
             .await
             .map_err(|error| self.failed(error))?;
         let call = self.write_renewal(batch);
-        let reply = self.call(&link, &call).await?;
+        let reply = self.run_script(&link, &call).await?;
         let lost: Vec<RequestId> = batch
             .iter()
             .zip(reply)

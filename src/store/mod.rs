@@ -1,3 +1,10 @@
 //! The doors to Postgres and Redis. No business inside.
 
+pub mod feed;
+pub mod migrate;
+pub mod postgres;
 pub mod redis;
+pub mod scope;
+
+pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
+pub use scope::{OrgTx, Scope};

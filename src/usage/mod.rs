@@ -1,5 +1,19 @@
 //! What was spent: entries, the spool that carries them, the books they end in.
 
 pub mod entry;
+pub mod savings;
+pub mod spool;
 
+mod counters;
+mod dead;
+mod disk;
+mod flusher;
+mod leftovers;
+mod live;
+mod log;
+pub mod store;
+
+pub use counters::Counters;
 pub use entry::{AttemptRecord, Entry, Finish, Intent};
+pub use flusher::{Away, Flusher};
+pub use spool::{Settings, Spool, SpoolError};

@@ -1,1 +1,19 @@
 //! What Synaxis promises, in one binary.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+#![expect(unreachable_pub, reason = "a test binary has nothing to export to")]
+
+mod stack;
+
+mod architecture;
+mod check;
+mod dev;
+mod gateway;
+mod isolation;
+mod keys;
+mod migrations;
+mod usage;

@@ -1,0 +1,18 @@
+# Names over plain commands. `make dev ARGS="--fresh"` passes arguments on.
+.PHONY: dev test lint bench docs
+
+dev: ## Everything on this machine, release build
+	scripts/install.sh
+	cargo run --release --locked -- dev $(ARGS)
+
+test: ## The whole test-suite
+	scripts/test.sh
+
+lint: ## Format, clippy, documentation
+	scripts/lint.sh
+
+bench: ## The pure pieces
+	cargo bench --locked $(ARGS)
+
+docs: ## The code's documentation
+	cargo doc --locked --no-deps --document-private-items --open

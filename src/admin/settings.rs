@@ -1,0 +1,88 @@
+//! What the sidecar may be told: addresses, origins, patience.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+use crate::base::Fault;
+
+/// The settings of the sidecar.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the API and the console answer.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/livez` and `/readyz` answer; never the public port.
+    pub operations_listen: SocketAddr,
+    /// The exact origins a browser may call from, such as `https://console.example.com`.
+    pub origins: Vec<String>,
+    /// How long open requests may end in after a signal to stop.
+    pub drain_s: u64,
+}
+
+/// The port of the API by default.
+const PORT: u16 = 8081;
+/// The port of the operations listener by default.
+const OPERATIONS_PORT: u16 = 9465;
+/// The longest drain that still is one: an hour.
+const LONGEST_DRAIN_S: u64 = 3600;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            operations_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT)),
+            origins: Vec::new(),
+            drain_s: 30,
+        }
+    }
+}
+
+impl Settings {
+    /// Returns every fault that can be seen in these settings alone.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Fault> {
+        let drain = Fault::unless_within("drain_s", self.drain_s, 1..=LONGEST_DRAIN_S);
+        let origins = self
+            .origins
+            .iter()
+            .filter(|origin| !is_origin(origin))
+            .map(|origin| {
+                Fault::new(
+                    "origins",
+                    format!("`{origin}` is no origin"),
+                    "write scheme and host as a browser sends them: https://console.example.com",
+                )
+            });
+        drain.into_iter().chain(origins).collect()
+    }
+}
+
+/// Says whether `text` is what a browser would send, or the wildcard that only development may use.
+fn is_origin(text: &str) -> bool {
+    text == "*" || url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        let origins = |list: &[&str]| Settings {
+            origins: list.iter().map(|origin| (*origin).to_owned()).collect(),
+            ..Settings::default()
+        };
+
+        assert_eq!(
+            origins(&["https://console.example.com", "http://127.0.0.1:5173"]).validate(),
+            []
+        );
+        assert_eq!(
+            origins(&["console.example.com", "https://a.example/"])
+                .validate()
+                .len(),
+            2
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! Reads what one owner holds; `None` is the platform.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+use uuid::Uuid;
+
+use super::{Held, HeldCredential};
+use crate::{
+    base::{NanoUsd, OrganizationId},
+    catalog::{
+        file::{AliasEntry, AllowanceEntry, ModelEntry, OfferEntry, ProviderEntry},
+        price::Price,
+        vault::Sealed,
+        word::{of_json, of_word},
+    },
+    store::{Conn, StoreError},
+};
+
+/// Returns the owner's models by name.
+///
+/// # Errors
+/// When the books are away.
+pub async fn models(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<BTreeMap<String, Held<ModelEntry>>, StoreError> {
+    let rows = sqlx::query!(
+        "
+        select id, name, owned_by, context_window, max_output
+        from platform.models
+        where organization_id is not distinct from $1 and deleted_at is null
+        ",
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        let entry = ModelEntry {
+            name: row.name,
+            owned_by: row.owned_by,
+            context_window: row.context_window,
+            max_output: row.max_output,
+        };
+        (entry.name.clone(), Held { id: row.id, entry })
+    });
+    Ok(held.collect())
+}
+
+/// Returns the owner's providers by name.
+///
+/// # Errors
+/// When the books are away, or a row does not hold what it should.
+pub async fn providers(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<BTreeMap<String, Held<ProviderEntry>>, StoreError> {
+    let mut allowances = allowances(&mut *conn, owner).await?;
+    let rows = sqlx::query!(
+        "
+        select id, name, dialect, base_url, quirks, deadlines, trains_on_data, is_enabled
+        from platform.providers
+        where organization_id is not distinct from $1 and deleted_at is null
+        ",
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut held = BTreeMap::new();
+    for row in rows {
+        let entry = ProviderEntry {
+            name: row.name,
+            dialect: of_word(row.dialect)?,
+            base_url: of_word::<Url>(row.base_url)?,
+            trains_on_data: row.trains_on_data,
+            enabled: row.is_enabled,
+            quirks: of_json(row.quirks)?,
+            deadlines: of_json(row.deadlines)?,
+            allowances: allowances.remove(&(row.id, None)).unwrap_or_default(),
+        };
+        held.insert(entry.name.clone(), Held { id: row.id, entry });
+    }
+    Ok(held)
+}
+
+/// Returns the owner's offers by what tells them apart.
+///
+/// # Errors
+/// When the books are away, or a row does not hold what it should.
+pub async fn offers(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<BTreeMap<String, Held<OfferEntry>>, StoreError> {
+    let mut allowances = allowances(&mut *conn, owner).await?;
+    let rows = sqlx::query!(
+        r#"
+        select o.id, o.provider_id, p.name as provider, m.name as model, o.upstream_name, o.tier, o.abilities,
+            o.context_window, o.max_output, o.preference, o.is_enabled, r.input as "input?",
+            r.cached_input as "cached_input?", r.cache_write as "cache_write?", r.output as "output?",
+            r.reasoning as "reasoning?", r.per_request as "per_request?"
+        from platform.offers o
+        join platform.providers p on p.id = o.provider_id and p.deleted_at is null
+        join platform.models m on m.id = o.model_id and m.deleted_at is null
+        left join platform.offer_prices r on r.offer_id = o.id and r.valid_to is null
+        where o.organization_id is not distinct from $1 and o.deleted_at is null
+        "#,
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut held = BTreeMap::new();
+    for row in rows {
+        let price = row.input.zip(row.output).map(|(input, output)| Price {
+            input: NanoUsd::from_column(input),
+            cached_input: row.cached_input.map(NanoUsd::from_column),
+            cache_write: row.cache_write.map(NanoUsd::from_column),
+            output: NanoUsd::from_column(output),
+            reasoning: row.reasoning.map(NanoUsd::from_column),
+            per_request: NanoUsd::from_column(row.per_request.unwrap_or_default()),
+        });
+        let abilities = row
+            .abilities
+            .map(|words| words.into_iter().map(of_word).collect());
+        let entry = OfferEntry {
+            provider: row.provider,
+            model: row.model,
+            upstream_name: row.upstream_name,
+            tier: of_word(row.tier)?,
+            price,
+            abilities: abilities.transpose()?,
+            context_window: row.context_window,
+            max_output: row.max_output,
+            preference: row.preference,
+            enabled: row.is_enabled,
+            allowances: allowances
+                .remove(&(row.provider_id, Some(row.id)))
+                .unwrap_or_default(),
+        };
+        held.insert(entry.key(), Held { id: row.id, entry });
+    }
+    Ok(held)
+}
+
+/// Returns the owner's aliases by name.
+///
+/// # Errors
+/// When the books are away.
+pub async fn aliases(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<BTreeMap<String, Held<AliasEntry>>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        select a.id, a.name, a.is_enabled, coalesce(
+            (select array_agg(m.name order by t.position)
+             from platform.alias_targets t
+             join platform.models m on m.id = t.model_id and m.deleted_at is null
+             where t.alias_id = a.id), '{}') as "models!"
+        from platform.model_aliases a
+        where a.organization_id is not distinct from $1 and a.deleted_at is null
+        "#,
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        let entry = AliasEntry {
+            name: row.name,
+            models: row.models,
+            enabled: row.is_enabled,
+        };
+        (entry.name.clone(), Held { id: row.id, entry })
+    });
+    Ok(held.collect())
+}
+
+/// Returns the owner's keys, sealed.
+///
+/// # Errors
+/// When the books are away.
+pub async fn credentials(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<Vec<HeldCredential>, StoreError> {
+    let rows = sqlx::query!(
+        "
+        select id, provider_id, name, position, is_enabled, sealing_key_id, sealed_key, sealed_secret
+        from platform.provider_credentials
+        where organization_id is not distinct from $1 and deleted_at is null
+        ",
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| HeldCredential {
+        id: row.id,
+        provider_id: row.provider_id,
+        name: row.name,
+        position: row.position,
+        is_enabled: row.is_enabled,
+        sealed: Sealed {
+            sealing_key_id: row.sealing_key_id,
+            sealed_key: row.sealed_key,
+            sealed_secret: row.sealed_secret,
+        },
+    });
+    Ok(held.collect())
+}
+
+type AllowancesOf = BTreeMap<(Uuid, Option<Uuid>), Vec<AllowanceEntry>>;
+
+/// Returns the owner's allowances by provider and, where it is one offer's, by offer.
+async fn allowances(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<AllowancesOf, StoreError> {
+    let rows = sqlx::query!(
+        "
+        select provider_id, offer_id, meter, amount, time_window, zone, is_shared, source, stated_on
+        from platform.provider_allowances
+        where organization_id is not distinct from $1 and deleted_at is null and origin = 'published'
+        order by id
+        ",
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut all = AllowancesOf::new();
+    for row in rows {
+        let entry = AllowanceEntry {
+            meter: of_word(row.meter)?,
+            amount: row.amount,
+            window: of_word(row.time_window)?,
+            zone: of_word(row.zone)?,
+            shared: row.is_shared,
+            source: row.source,
+            stated_on: row.stated_on,
+        };
+        let place = all.entry((row.provider_id, row.offer_id)).or_default();
+        place.push(entry);
+    }
+    all.values_mut()
+        .for_each(|entries| AllowanceEntry::sort(entries));
+    Ok(all)
+}

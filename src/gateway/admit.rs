@@ -1,0 +1,183 @@
+//! Plan to admission: one script holds every limit of the call and says which candidate goes first.
+//!
+//! When Redis cannot answer, a call that has limits is refused as our fault (503), never as the caller's.
+
+use std::time::Duration;
+
+use super::{authenticate::Caller, refuse::Refusal, route::Size};
+use crate::{
+    base::{CredentialId, Moment, NanoUsd, RequestId, Tokens},
+    catalog::{Allowance, AllowanceMeter, AllowanceWindow},
+    quota::{
+        Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit, Meter,
+        Mode, Standing, Subject, Window,
+    },
+    routing::{Candidate, Plan},
+};
+
+/// A call that may go upstream.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) hold: Hold,
+    /// Which of the plan's candidates goes first.
+    pub(super) candidate: usize,
+    /// What the plan's candidates would each take, for moving on.
+    pub(super) bids: Vec<Bid>,
+    /// What is left of each of the caller's limits, in their order.
+    pub(super) standings: Vec<Standing>,
+}
+
+/// Holds what the call may use.
+pub(super) async fn admit(
+    ledger: &Ledger,
+    id: RequestId,
+    caller: &Caller,
+    plan: &Plan,
+    size: &Size,
+    now: Moment,
+) -> Result<Admission, Refusal> {
+    let limits = caller.grant.limits.as_slice();
+    let bids: Vec<Bid> = plan
+        .candidates
+        .iter()
+        .map(|candidate| bid(candidate, limits, size))
+        .collect();
+    let organization = caller.grant.organization_id;
+    let ask = Ask {
+        id,
+        organization,
+        limits,
+        bids: &bids,
+        now,
+    };
+    let decision = ledger.admit(ask).await.map_err(|unavailable| {
+        tracing::warn!(error = %unavailable, exchange.id = %id, "limits cannot be checked");
+        Refusal::QuotaUnavailable
+    })?;
+    match decision {
+        Decision::Held {
+            hold,
+            bid,
+            standings,
+        } => Ok(Admission {
+            hold,
+            candidate: bid,
+            bids,
+            standings,
+        }),
+        Decision::Denied { limit, wait, .. } => Err(reached(limits.get(limit), wait)),
+        Decision::Full { wait } => Err(Refusal::ProvidersLimited {
+            model: requested_model(plan),
+            wait,
+        }),
+        Decision::TooLarge { limit } => Err(too_large(limits.get(limit))),
+    }
+}
+
+/// Moves a hold to the first of `bids` that fits and returns its place.
+pub(super) async fn move_on(
+    ledger: &Ledger,
+    hold: &mut Hold,
+    limits: &[Limit],
+    spent: &Actual,
+    bids: &[Bid],
+    now: Moment,
+) -> Result<usize, Refusal> {
+    match ledger.adjust(hold, limits, spent, bids, now).await {
+        Ok(Adjusted::Held { bid }) => Ok(bid),
+        Ok(Adjusted::Denied { limit, wait }) => Err(reached(limits.get(limit), wait)),
+        Ok(Adjusted::Full { wait }) => Err(Refusal::ProvidersLimited {
+            model: String::new(),
+            wait,
+        }),
+        Err(_) => Err(Refusal::QuotaUnavailable),
+    }
+}
+
+fn requested_model(plan: &Plan) -> String {
+    plan.candidates
+        .first()
+        .map(|first| first.offer.model.name.clone())
+        .unwrap_or_default()
+}
+
+fn reached(limit: Option<&Limit>, wait: Duration) -> Refusal {
+    let (meter, amount) = limit.map_or((Meter::Requests, 0), |limit| (limit.meter, limit.amount));
+    Refusal::LimitReached {
+        meter,
+        amount,
+        wait,
+    }
+}
+
+fn too_large(limit: Option<&Limit>) -> Refusal {
+    let (meter, amount) =
+        limit.map_or((Meter::TotalTokens, 0), |limit| (limit.meter, limit.amount));
+    Refusal::RequestExceedsLimit {
+        meter: super::refuse::meter_words(meter),
+        amount,
+    }
+}
+
+fn bid(candidate: &Candidate, limits: &[Limit], size: &Size) -> Bid {
+    let used = |input: Tokens, output: Tokens, cost: NanoUsd| Actual {
+        requests: 1,
+        input: input.0,
+        output: output.0,
+        cost_nano_usd: cost.0,
+    };
+    let expected = used(
+        size.input_expected,
+        size.output_expected,
+        candidate.expected_cost,
+    );
+    let bound = used(size.input_bound, size.output_bound, candidate.bound_cost);
+    let credential = candidate
+        .credential
+        .as_ref()
+        .map(|credential| credential.id);
+    let charge = |allowance: &Allowance| {
+        let limit = as_limit(allowance, credential, candidate);
+        let amount = limit.hold(&expected, &bound);
+        Charge { limit, amount }
+    };
+    Bid {
+        tenant: limits
+            .iter()
+            .map(|limit| limit.hold(&expected, &bound))
+            .collect(),
+        own: candidate.offer.allowances.iter().map(charge).collect(),
+    }
+}
+
+/// A provider's allowance, held like a tenant's hard limit.
+fn as_limit(
+    allowance: &Allowance,
+    credential: Option<CredentialId>,
+    candidate: &Candidate,
+) -> Limit {
+    let subject = match credential {
+        Some(credential) if allowance.is_shared => Subject::Credential(credential),
+        credential => Subject::CredentialOffer(credential, candidate.offer.id),
+    };
+    let meter = match allowance.meter {
+        AllowanceMeter::Requests => Meter::Requests,
+        AllowanceMeter::Tokens => Meter::TotalTokens,
+    };
+    let window = match allowance.window {
+        AllowanceWindow::Minute => Window::Minute,
+        AllowanceWindow::Hour => Window::Hour,
+        AllowanceWindow::Day => Window::Day,
+        AllowanceWindow::Month => Window::Month,
+    };
+    Limit {
+        id: allowance.id.uuid(),
+        subject,
+        meter,
+        window,
+        amount: allowance.amount,
+        enforcement: Enforcement::Hard,
+        mode: Mode::Enforce,
+        zone: allowance.zone,
+    }
+}

@@ -1,0 +1,264 @@
+//! The life of one request, step by step: framing, caller, body, plan, admission, answer, books.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use pingora::protocols::http::ServerSession;
+use serde_json::{Map, Value};
+
+use super::{
+    Gateway,
+    admit::{Admission, admit},
+    answer,
+    authenticate::{Caller, authenticate, true_address},
+    body::{self, BodyBounds},
+    downstream::Downstream,
+    drain::Phase,
+    exchange::Exchange,
+    forward::Call,
+    framing, local,
+    metrics::EndedCall,
+    path::{self, Target},
+    raw,
+    refuse::Refusal,
+    route::{Demand, Size, route},
+    settle::{Attribution, Booking},
+    upstream,
+};
+use crate::{
+    base::{NanoUsd, Usage},
+    dialect::{self, Ask},
+    routing::Plan,
+};
+
+/// What the phases do after the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing: the caller has its answer.
+    Done,
+    /// Pingora carries the exchange on: a WebSocket, or a body that streams through.
+    PassThrough,
+}
+
+/// How much of what a caller attaches for attribution is kept.
+const MAX_ATTRIBUTION: usize = 2_048;
+
+/// Answers a request, or refuses it.
+pub(super) async fn serve(
+    gateway: &Gateway,
+    session: &mut ServerSession,
+    exchange: &mut Exchange,
+) -> Result<Then, Refusal> {
+    framing::check(session)?;
+    if gateway.drain.phase() == Phase::Cutting {
+        return Err(Refusal::Draining);
+    }
+    let head = session.req_header();
+    let target = Target::of(&head.method, head.uri.path(), &head.headers);
+    exchange.endpoint = target.endpoint();
+    let address = true_address(
+        exchange.peer(),
+        &head.headers,
+        &gateway.settings.trusted_proxies,
+    );
+    let caller = authenticate(&head.headers, address, &gateway.keys, exchange.began).await?;
+    match target {
+        Target::Call(_) => Box::pin(model_call(gateway, session, exchange, &caller)).await,
+        Target::Raw => raw::open_body(gateway, session, exchange, &caller).await,
+        Target::Realtime => raw::open_socket(gateway, session, exchange, &caller).await,
+        Target::Models => local::models(gateway, session, exchange, &caller).await,
+        Target::Model(id) => local::model(gateway, session, exchange, &caller, &id).await,
+        Target::Key => local::key(gateway, session, exchange, &caller).await,
+        Target::Stored | Target::Unknown => Err(Refusal::UnknownPath),
+    }
+}
+
+/// A model call that was read, planned and admitted.
+struct Admitted {
+    ask: Ask,
+    body: Bytes,
+    size: Size,
+    plan: Plan,
+    admission: Admission,
+}
+
+async fn model_call(
+    gateway: &Gateway,
+    session: &mut ServerSession,
+    exchange: &mut Exchange,
+    caller: &Caller,
+) -> Result<Then, Refusal> {
+    let admitted = let_in(gateway, session, exchange, caller).await?;
+    let Admitted {
+        ask,
+        body,
+        size,
+        plan,
+        admission,
+    } = admitted;
+    let head = session.req_header();
+    let path = path_and_query(head.uri.path(), head.uri.query());
+    let forwarded = upstream::forwarded(&head.headers);
+    let attribution = attribution(&head.headers, &ask);
+    let client_request_id = attribution.client_request_id.clone();
+    let grant = &caller.grant;
+    let expected = size.expected();
+    let booking = Booking::open(
+        &gateway.books,
+        exchange,
+        grant,
+        attribution,
+        admission.hold,
+        &plan,
+        expected,
+    );
+    exchange.enter(&gateway.drain, &gateway.metrics);
+    let downstream = Downstream::new(
+        session,
+        &gateway.drain,
+        (&exchange.id_text, client_request_id.as_deref()),
+        (&grant.limits, admission.standings),
+        ask.is_stream,
+        Duration::from_secs(gateway.settings.keepalive_comment_s),
+    );
+    let call = Call {
+        gateway,
+        downstream,
+        booking,
+        plan,
+        bids: admission.bids,
+        limits: &grant.limits,
+        endpoint: exchange.endpoint,
+        path: &path,
+        forwarded: &forwarded,
+        request_id: &exchange.id_text,
+        ask,
+        body,
+        size,
+        started: exchange.started,
+        default_output: grant.default_max_output_tokens,
+    };
+    call.run(admission.candidate).await.map(|()| Then::Done)
+}
+
+/// Reads, plans and admits a model call.
+async fn let_in(
+    gateway: &Gateway,
+    session: &mut ServerSession,
+    exchange: &Exchange,
+    caller: &Caller,
+) -> Result<Admitted, Refusal> {
+    let body = body::read(session, body_bounds(gateway, caller)).await?;
+    let ask = dialect::read(exchange.endpoint, &body).map_err(Refusal::Fault)?;
+    let now = exchange.began;
+    let size = Size::of(&ask, exchange.endpoint, &caller.grant);
+    let demand = Demand::of(&ask, exchange.endpoint);
+    let view = gateway.view.load_full();
+    let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
+    let ledger = &gateway.books.ledger;
+    let admission = admit(ledger, exchange.id, caller, &plan, &size, now).await?;
+    Ok(Admitted {
+        ask,
+        body,
+        size,
+        plan,
+        admission,
+    })
+}
+
+pub(super) fn body_bounds(gateway: &Gateway, caller: &Caller) -> BodyBounds {
+    let settings = &gateway.settings;
+    let own = caller.grant.body_limit_bytes.unwrap_or(u64::MAX);
+    BodyBounds {
+        bytes: own.min(settings.body_limit_bytes),
+        time: Duration::from_secs(settings.body_deadline_s),
+        bytes_per_second: settings.body_min_bytes_per_s,
+    }
+}
+
+/// Returns what stands behind `/v1/`, query included.
+pub(super) fn path_and_query(path: &str, query: Option<&str>) -> String {
+    let path = path::bare(path).unwrap_or_default();
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+/// Collects what the caller attached for attribution, within bounds.
+pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
+    let text = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (value.len() <= MAX_ATTRIBUTION).then(|| value.to_owned())
+    };
+    let mut tags = Map::new();
+    if let Some(user) = ask
+        .user
+        .as_ref()
+        .filter(|user| user.len() <= MAX_ATTRIBUTION)
+    {
+        tags.insert("user".to_owned(), Value::String(user.clone()));
+    }
+    let metadata = ask
+        .metadata
+        .as_ref()
+        .filter(|raw| raw.get().len() <= MAX_ATTRIBUTION);
+    if let Some(metadata) = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        tags.insert("metadata".to_owned(), metadata);
+    }
+    if let Some(written) = text("x-synaxis-tags") {
+        let list = written
+            .split(',')
+            .map(|tag| Value::String(tag.trim().to_owned()))
+            .collect();
+        tags.insert("tags".to_owned(), Value::Array(list));
+    }
+    Attribution {
+        client_request_id: text("x-client-request-id").or_else(|| text("x-request-id")),
+        tags: Value::Object(tags),
+        requested_model: ask.model.clone(),
+        is_stream: ask.is_stream,
+    }
+}
+
+/// Tells the caller no; a caller that left is not told.
+pub(super) async fn refuse(
+    gateway: &Gateway,
+    session: &mut ServerSession,
+    exchange: &Exchange,
+    refusal: &Refusal,
+) -> pingora::Result<()> {
+    count(gateway, exchange, refusal);
+    if matches!(refusal, Refusal::CallerGone) {
+        session.set_keepalive(None);
+        return Ok(());
+    }
+    if session.get_header(header::EXPECT).is_some() || !session.is_body_done() {
+        // A body nobody will read must not be taken for the next request.
+        session.set_keepalive(None);
+    }
+    answer::refuse(session, exchange, refusal).await
+}
+
+/// Counts a refusal; a call that was admitted is counted when it is booked.
+fn count(gateway: &Gateway, exchange: &Exchange, refusal: &Refusal) {
+    let answer = refusal.answer();
+    gateway.metrics.refused(answer.code);
+    if exchange.in_flight.is_some() {
+        return;
+    }
+    let elapsed = exchange.started.elapsed();
+    gateway.metrics.ended(&EndedCall {
+        endpoint: exchange.endpoint,
+        offer: None,
+        is_stream: false,
+        status: answer.status.as_u16(),
+        duration: elapsed,
+        first_byte: None,
+        overhead: elapsed,
+        usage: Usage::default(),
+        cost: NanoUsd::ZERO,
+        saved: NanoUsd::ZERO,
+    });
+}

@@ -1,0 +1,85 @@
+//! The state of one request, from its first header byte to its last answer byte.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{
+    Metrics,
+    connection::Connection,
+    drain::{Drain, InFlight},
+    metrics,
+    raw::RawCall,
+};
+use crate::{
+    base::{Clock, Moment, RequestId},
+    dialect::Endpoint,
+};
+
+/// One request. Dropped when Pingora has finished with it.
+pub struct Exchange {
+    /// Our id for it, sent upstream and back.
+    pub(super) id: RequestId,
+    /// The id as text, made once.
+    pub(super) id_text: String,
+    /// When it began, by the clock.
+    pub(super) began: Moment,
+    /// When it began, for durations.
+    pub(super) started: Instant,
+    /// What it came to, which says how it must be answered.
+    pub(super) endpoint: Endpoint,
+    /// The connection it came on.
+    pub(super) connection: Option<Arc<Connection>>,
+    /// Counted until dropped, so that a drain waits for it.
+    pub(super) in_flight: Option<(InFlight, metrics::InFlight)>,
+    /// The call Pingora's own phases carry, when it is one of those.
+    pub(super) raw: Option<RawCall>,
+}
+
+impl Exchange {
+    /// Begins a request.
+    pub(super) fn begin(clock: &Clock) -> Self {
+        let began = clock.now();
+        let id = RequestId::new(began);
+        Self {
+            id,
+            id_text: id.to_string(),
+            began,
+            started: Instant::now(),
+            endpoint: Endpoint::Other,
+            connection: Connection::current(),
+            in_flight: None,
+            raw: None,
+        }
+    }
+
+    /// Counts the request as a call in flight until it is dropped.
+    pub(super) fn enter(&mut self, drain: &Arc<Drain>, metrics: &Arc<Metrics>) {
+        self.in_flight = Some((drain.enter(), metrics.enter()));
+    }
+
+    /// Returns the address the connection comes from.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.connection
+            .as_ref()
+            .map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.address)
+    }
+
+    /// Returns how long the request has been going on, in milliseconds.
+    pub(super) fn elapsed_ms(&self) -> u32 {
+        millis_since(self.started)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.request_is_over();
+        }
+    }
+}
+
+/// Returns the milliseconds since `started`.
+pub(super) fn millis_since(started: Instant) -> u32 {
+    u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,102 @@
+//! Bytes coming back to what they came to: the provider's own count, or our estimate of what was delivered.
+
+use serde_json::value::RawValue;
+
+use crate::{
+    base::{Tokens, Usage},
+    catalog::Dialect,
+    dialect::{self, Endpoint},
+    quota::estimate,
+};
+
+/// What one call read and wrote, as far as anybody can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Tokens read and written.
+    pub(super) usage: Usage,
+    /// Whether the tokens are our estimate.
+    pub(super) is_estimated: bool,
+    /// From the call's beginning to the first byte of the answer.
+    pub(super) first_byte_ms: Option<u32>,
+}
+
+impl Tally {
+    /// Takes the provider's word, or estimates from the bytes of text that were delivered.
+    pub(super) fn of(told: Option<Usage>, expected_input: Tokens, output_bytes: u64) -> Self {
+        let estimated = || Usage {
+            input: expected_input,
+            output: estimate::expected_input(output_bytes, Tokens(0)),
+            ..Usage::default()
+        };
+        Self {
+            usage: told.unwrap_or_else(estimated),
+            is_estimated: told.is_none(),
+            first_byte_ms: None,
+        }
+    }
+
+    /// Reads a whole reply.
+    pub(super) fn of_reply(
+        spoken: Dialect,
+        endpoint: Endpoint,
+        body: &[u8],
+        expected_input: Tokens,
+    ) -> Self {
+        let told = dialect::usage_of(spoken, endpoint, body);
+        let output_bytes = if told.is_some() {
+            0
+        } else {
+            dialect::output_bytes_of(spoken, endpoint, body)
+        };
+        Self::of(told, expected_input, output_bytes)
+    }
+}
+
+/// What a whole reply with a good status turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// An answer.
+    Answer,
+    /// An error that calls itself a success.
+    Error,
+    /// Not what was asked for.
+    Garbage,
+}
+
+/// Judges a whole reply; a path whose answers need not be JSON is believed.
+pub(super) fn judge(spoken: Dialect, endpoint: Endpoint, is_json: bool, body: &[u8]) -> Reply {
+    let must_be_json = is_json || endpoint != Endpoint::Other;
+    if !must_be_json {
+        return Reply::Answer;
+    }
+    if serde_json::from_slice::<&RawValue>(body).is_err() {
+        return Reply::Garbage;
+    }
+    match dialect::error_of(spoken, endpoint, body) {
+        Some(_) => Reply::Error,
+        None => Reply::Answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_calls_itself_a_success_is_not_an_answer() {
+        let chat = Endpoint::ChatCompletions;
+        for (body, reply) in [
+            (r#"{"id":"1","choices":[]}"#, Reply::Answer),
+            (r#"{"id":"1","error":null}"#, Reply::Answer),
+            (r#"{"error":{"message":"no"}}"#, Reply::Error),
+            ("<html>", Reply::Garbage),
+            ("", Reply::Garbage),
+        ] {
+            assert_eq!(
+                judge(Dialect::Openai, chat, true, body.as_bytes()),
+                reply,
+                "{body}"
+            );
+        }
+    }
+}

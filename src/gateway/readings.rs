@@ -1,0 +1,123 @@
+//! What others know and count, shown on the metrics page when it is read.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use prometheus::{Error, Gauge, IntCounter, IntGauge};
+
+use crate::{telemetry::Registry, usage::Counters};
+
+/// What others know and the page shows; taken when the page is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Readings<'a> {
+    /// Holds taken and not yet settled.
+    pub holds_open: usize,
+    /// The bytes in the spool's folder.
+    pub spool_bytes: u64,
+    /// How old the snapshot is.
+    pub snapshot_age: Duration,
+    /// How old our view of the keys may be.
+    pub key_view_age: Duration,
+    /// Calls to Redis that failed since the start.
+    pub redis_errors: u64,
+    /// Calls that used more than was held since the start.
+    pub quota_overruns: u64,
+    /// What went wrong on the way to the books.
+    pub usage: &'a Counters,
+}
+
+#[derive(Debug)]
+pub(super) struct Gauges {
+    holds_open: IntGauge,
+    spool_bytes: IntGauge,
+    snapshot_age: Gauge,
+    key_view_age: Gauge,
+}
+
+impl Gauges {
+    pub(super) fn new(r: &Registry) -> Result<Self, Error> {
+        Ok(Self {
+            holds_open: r.int_gauge("synaxis_holds_open", "Holds taken and not yet settled")?,
+            spool_bytes: r.int_gauge("synaxis_usage_spool_bytes", "Bytes in the spool's folder")?,
+            snapshot_age: r.gauge(
+                "synaxis_snapshot_age_seconds",
+                "How old the snapshot of the catalog is",
+            )?,
+            key_view_age: r.gauge(
+                "synaxis_key_view_age_seconds",
+                "How old the view of the keys may be",
+            )?,
+        })
+    }
+
+    pub(super) fn show(&self, readings: &Readings<'_>) {
+        self.holds_open
+            .set(i64::try_from(readings.holds_open).unwrap_or(i64::MAX));
+        self.spool_bytes
+            .set(i64::try_from(readings.spool_bytes).unwrap_or(i64::MAX));
+        self.snapshot_age.set(readings.snapshot_age.as_secs_f64());
+        self.key_view_age.set(readings.key_view_age.as_secs_f64());
+    }
+}
+
+/// Counters that others keep: ours only follow.
+#[derive(Debug)]
+pub(super) struct Followed {
+    redis_errors: IntCounter,
+    quota_overruns: IntCounter,
+    lost: IntCounter,
+    failed_syncs: IntCounter,
+    damaged: IntCounter,
+    dead_letters: IntCounter,
+    abandoned: IntCounter,
+}
+
+impl Followed {
+    pub(super) fn new(r: &Registry) -> Result<Self, Error> {
+        Ok(Self {
+            redis_errors: r
+                .int_counter("synaxis_redis_errors_total", "Calls to Redis that failed")?,
+            quota_overruns: r.int_counter(
+                "synaxis_quota_overruns_total",
+                "Calls that used more than was held",
+            )?,
+            lost: r.int_counter(
+                "synaxis_usage_lost_total",
+                "Ends of calls that neither disk nor memory could hold",
+            )?,
+            failed_syncs: r.int_counter(
+                "synaxis_usage_failed_syncs_total",
+                "Times the spool's disk did not take what was written",
+            )?,
+            damaged: r.int_counter(
+                "synaxis_usage_damaged_total",
+                "Stretches of the spool that were no record",
+            )?,
+            dead_letters: r.int_counter(
+                "synaxis_usage_dead_letters_total",
+                "Entries the books refuse, kept in a file",
+            )?,
+            abandoned: r.int_counter(
+                "synaxis_usage_abandoned_total",
+                "Entries written for calls whose process died",
+            )?,
+        })
+    }
+
+    pub(super) fn catch_up(&self, readings: &Readings<'_>) {
+        let kept = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        for (ours, theirs) in [
+            (&self.redis_errors, readings.redis_errors),
+            (&self.quota_overruns, readings.quota_overruns),
+            (&self.lost, kept(&readings.usage.lost)),
+            (&self.failed_syncs, kept(&readings.usage.failed_syncs)),
+            (&self.damaged, kept(&readings.usage.damaged)),
+            (&self.dead_letters, kept(&readings.usage.dead_letters)),
+            (&self.abandoned, kept(&readings.usage.abandoned)),
+        ] {
+            ours.inc_by(theirs.saturating_sub(ours.get()));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A streamed answer: held back until its first content, then passed on as it comes, and ended so that the
+//! caller can tell a whole answer from a cut one.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    downstream::Gone,
+    exchange::millis_since,
+    forward::{Call, End, content_type},
+    meter::Tally,
+    refuse::Refusal,
+    upstream::{Failure, Upstream},
+};
+use crate::{
+    dialect::StreamReader,
+    routing::{self, Candidate},
+    usage::Finish,
+};
+
+/// How much of an answer is kept back while nothing of it is content; an honest preamble is a few lines.
+const MAX_PREAMBLE: usize = 1024 * 1024;
+
+/// How long an answer's end is waited for after its last word, to keep the connection.
+const LAST_BYTES: Duration = Duration::from_millis(50);
+
+/// A stream on its way through.
+struct Relay {
+    upstream: Upstream,
+    reader: StreamReader,
+    /// What is ready to be passed on.
+    out: Vec<Bytes>,
+    first_byte_ms: Option<u32>,
+    ends: Instant,
+}
+
+/// Whether a stream goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    More,
+    Over,
+}
+
+impl Call<'_> {
+    /// Passes a stream on; before its first content any failure is another offer's chance.
+    pub(super) async fn relay(
+        &mut self,
+        candidate: &Candidate,
+        upstream: Upstream,
+        began: Instant,
+    ) -> Result<(), End> {
+        let provider = &candidate.offer.provider;
+        let strips_usage = !self.ask.wants_usage && provider.quirks.inject_usage;
+        let mut relay = Relay {
+            upstream,
+            reader: StreamReader::new(provider.dialect, self.endpoint, strips_usage),
+            out: Vec::new(),
+            first_byte_ms: None,
+            ends: self.started + Duration::from_millis(provider.deadlines.total_ms),
+        };
+        let ended = loop {
+            match self.step(&mut relay).await {
+                Ok(Step::More) => {}
+                Ok(Step::Over) => break Ok(()),
+                Err(end) => break Err(end),
+            }
+        };
+        if relay.first_byte_ms.is_none() {
+            relay.upstream.abort().await;
+            return ended;
+        }
+        self.close(candidate, relay, ended, began).await
+    }
+
+    /// Takes one piece of the stream as far as it goes.
+    async fn step(&mut self, relay: &mut Relay) -> Result<Step, End> {
+        let left = relay.ends.saturating_duration_since(Instant::now());
+        let next = self.downstream.watched(relay.upstream.next(left)).await?;
+        let piece = next.map_err(End::Failed)?;
+        let is_end = piece.is_none();
+        match piece {
+            Some(piece) => relay.reader.feed(piece, &mut relay.out),
+            None => relay.reader.finish(&mut relay.out),
+        }
+        if relay.first_byte_ms.is_none() {
+            if !relay.has_begun(is_end).map_err(End::Failed)? {
+                return Ok(Step::More);
+            }
+            relay.first_byte_ms = Some(millis_since(self.started));
+            self.downstream
+                .open_stream(content_type(&relay.upstream).as_ref())
+                .await?;
+        }
+        if let Some(ready) = joined(&mut relay.out) {
+            self.downstream.write(ready).await?;
+        }
+        let is_over = is_end || relay.reader.seen().is_done;
+        Ok(if is_over { Step::Over } else { Step::More })
+    }
+
+    /// Ends a stream whose first word the caller has seen, and books it.
+    async fn close(
+        &mut self,
+        candidate: &Candidate,
+        relay: Relay,
+        ended: Result<(), End>,
+        began: Instant,
+    ) -> Result<(), End> {
+        let seen = relay.reader.seen();
+        let mut tally = Tally::of(seen.usage, self.size.input_expected, seen.output_bytes);
+        tally.first_byte_ms = relay.first_byte_ms;
+        // Some providers close after the last choice without their dialect's last word.
+        self.booking.waited(self.downstream.waited());
+        let is_said = seen.is_done || seen.has_finish;
+        let is_whole = ended.is_ok() && is_said && seen.error.is_none();
+        let was_told = seen.error.is_some();
+        if is_whole {
+            let first_byte_ms = relay.first_byte_ms.unwrap_or_default();
+            self.answered(candidate, first_byte_ms, 200, began);
+            self.booking.finish(Finish::Complete, 200, &tally);
+            let _gone = self.downstream.end().await;
+            relay.keep(&self.gateway.connector).await;
+            return Ok(());
+        }
+        relay.upstream.abort().await;
+        match ended {
+            Err(End::Gone(Gone::Left)) => {
+                self.booking.finish(Finish::ClientGone, 499, &tally);
+            }
+            Err(End::Gone(Gone::Cut)) => {
+                self.booking.finish(Finish::UpstreamCut, 200, &tally);
+                self.tell(&Refusal::Draining).await;
+            }
+            Ok(()) | Err(End::Failed(_) | End::Refused(_) | End::Told) => {
+                self.broke_off(candidate);
+                self.booking.finish(Finish::UpstreamCut, 200, &tally);
+                if !was_told {
+                    let message = "the stream broke off before its end".to_owned();
+                    self.tell(&Refusal::UpstreamFailed { message }).await;
+                }
+            }
+        }
+        let _gone = self.downstream.end().await;
+        Err(End::Told)
+    }
+
+    fn broke_off(&self, candidate: &Candidate) {
+        let credential = candidate
+            .credential
+            .as_ref()
+            .map(|credential| credential.id);
+        let now = self.gateway.clock.now();
+        self.gateway.health.failed(
+            candidate.offer.id,
+            credential,
+            routing::Failure::Broken,
+            now,
+        );
+        self.gateway.metrics.attempted("broken_stream");
+    }
+
+    /// Ends an open stream with an error event; the caller's parser must not take it for complete.
+    async fn tell(&mut self, refusal: &Refusal) {
+        let event = refusal.event(self.endpoint, self.request_id);
+        let _gone = self.downstream.write(Bytes::from(event)).await;
+    }
+}
+
+impl Relay {
+    /// Says whether the caller should see the stream now; an error or an end before any content is a failure.
+    fn has_begun(&self, is_end: bool) -> Result<bool, Failure> {
+        let seen = self.reader.seen();
+        if seen.has_content {
+            return Ok(true);
+        }
+        if seen.error.is_some() {
+            return Err(Failure::Garbage);
+        }
+        // A stream may properly end without a word: an empty answer.
+        if seen.is_done || (is_end && seen.has_finish) {
+            return Ok(true);
+        }
+        let held: usize = self.out.iter().map(Bytes::len).sum();
+        if is_end {
+            return Err(Failure::Broken);
+        }
+        if MAX_PREAMBLE < held {
+            Err(Failure::Garbage)
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// Reads the last bytes of a finished answer, so that its connection can serve again.
+    async fn keep(mut self, connector: &pingora::connectors::http::Connector) {
+        let rest = async { while let Ok(Some(_)) = self.upstream.next(LAST_BYTES).await {} };
+        let _silent = timeout(LAST_BYTES, rest).await;
+        self.upstream.release(connector).await;
+    }
+}
+
+/// Joins what is ready into one write.
+fn joined(out: &mut Vec<Bytes>) -> Option<Bytes> {
+    match out.len() {
+        0 => None,
+        1 => out.pop().filter(|piece| !piece.is_empty()),
+        _ => {
+            let mut all = BytesMut::with_capacity(out.iter().map(Bytes::len).sum());
+            out.drain(..)
+                .for_each(|piece| all.extend_from_slice(&piece));
+            Some(all.freeze()).filter(|all| !all.is_empty())
+        }
+    }
+}

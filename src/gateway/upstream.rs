@@ -1,0 +1,422 @@
+//! One exchange with one provider: connect, send, read the head; over Pingora's own connector and its pool.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use pingora::{
+    connectors::http::Connector,
+    http::RequestHeader,
+    protocols::{ALPN, http::client::HttpSession},
+    upstreams::peer::HttpPeer,
+};
+
+use super::decode::Decoder;
+use crate::{
+    base::Moment,
+    catalog::{Credential, Provider, provider::Auth},
+    dialect::{
+        allowance_headers,
+        fault::{self, UpstreamFault},
+    },
+    egress::{Guard, NoAddress},
+};
+
+/// What of the caller's headers is a provider's business; everything else stays here.
+const FORWARDED: [&str; 6] = [
+    "openai-beta",
+    "anthropic-beta",
+    "anthropic-version",
+    "traceparent",
+    "tracestate",
+    "x-title",
+];
+
+/// How much of an error's body is worth reading.
+const ERROR_BODY: usize = 64 * 1024;
+
+/// How much a whole reply may weigh.
+const REPLY_BODY: usize = 64 * 1024 * 1024;
+
+/// How long an unused connection to a provider is kept; balancers commonly close theirs after 60 s.
+const IDLE: Duration = Duration::from_secs(55);
+
+/// How often a pooled connection may turn out to be dead before a fresh one is asked to prove itself.
+const STALE_CONNECTIONS: usize = 3;
+
+/// How many of a provider's addresses are tried.
+const ADDRESSES: usize = 2;
+
+/// Why an attempt gave no answer.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The provider's address may not be connected to.
+    Forbidden,
+    /// No connection came about.
+    Connect,
+    /// The first byte did not come in time.
+    Timeout,
+    /// The connection broke, or the stream ended, before anything was said.
+    Broken,
+    /// What came is no answer.
+    Garbage,
+    /// The provider said no.
+    Status { status: u16, fault: UpstreamFault },
+}
+
+/// What is sent, the same for every provider but for its own key, host and model name.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) method: Method,
+    /// What stands behind the provider's base URL, query included.
+    pub(super) path: &'a str,
+    pub(super) forwarded: &'a HeaderMap,
+    pub(super) request_id: &'a str,
+    pub(super) is_stream: bool,
+    pub(super) pieces: &'a [Bytes],
+    /// When the attempt began, by the clock.
+    pub(super) now: Moment,
+}
+
+/// A provider's answer, its head read and its body still to come.
+pub(super) struct Upstream {
+    session: HttpSession,
+    peer: HttpPeer,
+    decoder: Decoder,
+    gap: Duration,
+}
+
+impl Upstream {
+    /// Sends the request and reads the answer's head; an error status is read to its end and is a failure.
+    pub(super) async fn call(
+        connector: &Connector,
+        guard: &Guard,
+        provider: &Provider,
+        credential: Option<&Credential>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Self, Failure> {
+        let head = request_head(provider, credential, outgoing).ok_or(Failure::Connect)?;
+        let addresses = resolve(guard, provider).await?;
+        let mut last = Failure::Connect;
+        for address in addresses.iter().take(ADDRESSES) {
+            let peer = peer(provider, credential, *address);
+            match Self::exchange(connector, provider, peer, &head, outgoing).await {
+                Err(Failure::Connect) => last = Failure::Connect,
+                Ok(upstream) => {
+                    return upstream
+                        .judged(&provider.quirks.header_family, outgoing.now)
+                        .await;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Err(last)
+    }
+
+    async fn exchange(
+        connector: &Connector,
+        provider: &Provider,
+        peer: HttpPeer,
+        head: &RequestHeader,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Self, Failure> {
+        let deadlines = &provider.deadlines;
+        let mut stale = 0;
+        loop {
+            let (mut session, is_reused) = connector
+                .get_http_session(&peer)
+                .await
+                .map_err(|_| Failure::Connect)?;
+            session.set_write_timeout(Some(write_time(outgoing.pieces)));
+            session.set_read_timeout(Some(deadlines.first_byte(outgoing.is_stream)));
+            match send(&mut session, head, outgoing.pieces).await {
+                Ok(()) => {}
+                // The provider closed a pooled connection while it lay idle: nobody has read this request.
+                Err(Failure::Broken) if is_reused && stale < STALE_CONNECTIONS => {
+                    stale += 1;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            }
+            let encoding = session
+                .response_header()
+                .and_then(|head| head.headers.get(header::CONTENT_ENCODING));
+            let decoder = Decoder::of(encoding).ok_or(Failure::Garbage)?;
+            let gap = Duration::from_millis(deadlines.gap_ms);
+            session.set_read_timeout(Some(gap));
+            return Ok(Self {
+                session,
+                peer,
+                decoder,
+                gap,
+            });
+        }
+    }
+
+    async fn judged(mut self, family: &str, now: Moment) -> Result<Self, Failure> {
+        let status = self.status();
+        if status.is_success() {
+            return Ok(self);
+        }
+        let told = self.retry_after(family, now);
+        let body = self.read_up_to(ERROR_BODY).await.unwrap_or_default();
+        let mut fault = fault::upstream(status.as_u16(), &body);
+        fault.retry_after = told.or(fault.retry_after);
+        Err(Failure::Status {
+            status: status.as_u16(),
+            fault,
+        })
+    }
+
+    /// Returns the answer's status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.session
+            .response_header()
+            .map_or(StatusCode::BAD_GATEWAY, |head| head.status)
+    }
+
+    /// Returns the answer's headers.
+    pub(super) fn headers(&self) -> Option<&HeaderMap> {
+        self.session.response_header().map(|head| &head.headers)
+    }
+
+    /// Returns when the provider's headers say to come again.
+    fn retry_after(&self, family: &str, now: Moment) -> Option<Duration> {
+        let headers = self.headers()?;
+        let pairs = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        allowance_headers::read(family, pairs, now).retry_after
+    }
+
+    /// Reads the next piece of the answer; `None` is its proper end.
+    pub(super) async fn next(&mut self, left: Duration) -> Result<Option<Bytes>, Failure> {
+        self.session.set_read_timeout(Some(self.gap.min(left)));
+        loop {
+            let piece = self
+                .session
+                .read_response_body()
+                .await
+                .map_err(|error| failed(&error))?;
+            let Some(piece) = piece else {
+                return if self.session.response_done() {
+                    Ok(None)
+                } else {
+                    Err(Failure::Broken)
+                };
+            };
+            let decoded = self.decoder.decode(piece).map_err(|_| Failure::Garbage)?;
+            if !decoded.is_empty() {
+                return Ok(Some(decoded));
+            }
+        }
+    }
+
+    /// Reads the answer to its end.
+    pub(super) async fn whole(&mut self) -> Result<Bytes, Failure> {
+        self.read_up_to(REPLY_BODY).await
+    }
+
+    async fn read_up_to(&mut self, bound: usize) -> Result<Bytes, Failure> {
+        let Some(first) = self.next(Duration::MAX).await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next(Duration::MAX).await? else {
+            return Ok(first);
+        };
+        let mut body = BytesMut::from(&first[..]);
+        body.extend_from_slice(&second);
+        while let Some(piece) = self.next(Duration::MAX).await? {
+            if bound < body.len().saturating_add(piece.len()) {
+                return Err(Failure::Garbage);
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Gives the connection back to the pool, when the answer was read to its end.
+    pub(super) async fn release(mut self, connector: &Connector) {
+        if self.session.response_done() {
+            connector
+                .release_http_session(self.session, &self.peer, Some(IDLE))
+                .await;
+        } else {
+            self.session.shutdown().await;
+        }
+    }
+
+    /// Closes the connection: the provider should stop working for nobody.
+    pub(super) async fn abort(mut self) {
+        self.session.shutdown().await;
+    }
+}
+
+async fn send(
+    session: &mut HttpSession,
+    head: &RequestHeader,
+    pieces: &[Bytes],
+) -> Result<(), Failure> {
+    session
+        .write_request_header(Box::new(head.clone()))
+        .await
+        .map_err(|error| failed(&error))?;
+    let last = pieces.len().saturating_sub(1);
+    for (place, piece) in pieces.iter().enumerate() {
+        session
+            .write_request_body(piece.clone(), place == last)
+            .await
+            .map_err(|error| failed(&error))?;
+    }
+    if pieces.is_empty() {
+        session
+            .finish_request_body()
+            .await
+            .map_err(|error| failed(&error))?;
+    }
+    loop {
+        session
+            .read_response_header()
+            .await
+            .map_err(|error| failed(&error))?;
+        // An interim answer (100, 103) is not the answer.
+        if session
+            .response_header()
+            .is_none_or(|head| !head.status.is_informational())
+        {
+            return Ok(());
+        }
+    }
+}
+
+fn failed(error: &pingora::Error) -> Failure {
+    use pingora::ErrorType;
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::InvalidHTTPHeader => Failure::Garbage,
+        _ => Failure::Broken,
+    }
+}
+
+/// A whole body is one write to Pingora: a large one needs longer than a small one.
+fn write_time(pieces: &[Bytes]) -> Duration {
+    let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    let mebibytes = u64::try_from(bytes / (1024 * 1024)).unwrap_or(u64::MAX);
+    Duration::from_secs(10_u64.saturating_add(mebibytes.saturating_mul(2)))
+}
+
+pub(super) async fn resolve(
+    guard: &Guard,
+    provider: &Provider,
+) -> Result<std::sync::Arc<[SocketAddr]>, Failure> {
+    guard
+        .resolve_url(&provider.base_url)
+        .await
+        .map_err(|none| match none {
+            NoAddress::Forbidden(_) => Failure::Forbidden,
+            NoAddress::Unresolvable => Failure::Connect,
+        })
+}
+
+/// Returns the peer at `address`; connections are pooled by credential, so that tenants never share one.
+pub(super) fn peer(
+    provider: &Provider,
+    credential: Option<&Credential>,
+    address: SocketAddr,
+) -> HttpPeer {
+    let is_tls = provider.base_url.scheme() == "https";
+    let name = provider.base_url.host_str().unwrap_or_default().to_owned();
+    let mut peer = HttpPeer::new(address, is_tls, name);
+    let connect = Duration::from_millis(provider.deadlines.connect_ms);
+    peer.group_key = group_of(credential);
+    peer.options.connection_timeout = Some(connect);
+    peer.options.total_connection_timeout = Some(connect.saturating_mul(2));
+    peer.options.idle_timeout = Some(IDLE);
+    if is_tls {
+        peer.options.alpn = ALPN::H2H1;
+        peer.options.max_h2_streams = 100;
+    }
+    peer
+}
+
+fn group_of(credential: Option<&Credential>) -> u64 {
+    let id = credential.map_or(0, |credential| credential.id.uuid().as_u128());
+    let folded = (id >> 64) ^ (id & u128::from(u64::MAX));
+    u64::try_from(folded).unwrap_or_default()
+}
+
+/// Writes the head of a request to `provider`.
+fn request_head(
+    provider: &Provider,
+    credential: Option<&Credential>,
+    outgoing: &Outgoing<'_>,
+) -> Option<RequestHeader> {
+    let base = provider.base_url.path().trim_end_matches('/');
+    let path = format!("{base}/{}", outgoing.path);
+    let mut head = RequestHeader::build(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
+    head.insert_header(header::HOST, authority(provider)).ok()?;
+    authorize(&mut head, provider.quirks.auth, credential)?;
+    head.insert_header(header::CONTENT_TYPE, "application/json")
+        .ok()?;
+    let accept = if outgoing.is_stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    head.insert_header(header::ACCEPT, accept).ok()?;
+    head.insert_header(header::ACCEPT_ENCODING, "identity")
+        .ok()?;
+    head.insert_header(
+        header::USER_AGENT,
+        concat!("synaxis/", env!("CARGO_PKG_VERSION")),
+    )
+    .ok()?;
+    head.insert_header("x-request-id", outgoing.request_id)
+        .ok()?;
+    let length: usize = outgoing.pieces.iter().map(Bytes::len).sum();
+    head.insert_header(header::CONTENT_LENGTH, length).ok()?;
+    for (name, value) in outgoing.forwarded {
+        head.insert_header(name, value.clone()).ok()?;
+    }
+    Some(head)
+}
+
+/// Returns what of a caller's headers is a provider's business.
+pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    FORWARDED
+        .iter()
+        .filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())))
+        .collect()
+}
+
+/// Puts the provider's key where the provider wants it, in place of any other.
+pub(super) fn authorize(
+    head: &mut RequestHeader,
+    auth: Auth,
+    credential: Option<&Credential>,
+) -> Option<()> {
+    for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key"] {
+        head.remove_header(name);
+    }
+    let Some(credential) = credential else {
+        return Some(());
+    };
+    let key = credential.secret.expose();
+    match auth {
+        Auth::Bearer => head
+            .insert_header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .ok(),
+        Auth::XApiKey => head.insert_header("x-api-key", key).ok(),
+        Auth::ApiKey => head.insert_header("api-key", key).ok(),
+        Auth::None => Some(()),
+    }
+}
+
+/// Returns the provider's `Host`.
+pub(super) fn authority(provider: &Provider) -> String {
+    let host = provider.base_url.host_str().unwrap_or_default();
+    match provider.base_url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}

@@ -1,0 +1,3 @@
+//! People at the door: what they must know to be let in.
+
+pub mod password;

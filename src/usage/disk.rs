@@ -1,0 +1,111 @@
+//! All the disk work of the flusher, off the runtime's threads: what to book next, what may be deleted.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Entry,
+    leftovers::{self, Leftover},
+    live::Live,
+    spool::Spool,
+};
+
+/// How many statements book at the same time when many entries wait.
+const STATEMENTS: usize = 2;
+
+/// How often the folder is searched for what dead processes left.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The folder as the flusher sees it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    spool: Arc<Spool>,
+    live: Live,
+    leftover: Option<Leftover>,
+    looked: Option<Instant>,
+    is_leftovers_turn: bool,
+}
+
+impl Disk {
+    pub(super) fn new(spool: Arc<Spool>) -> Self {
+        Self {
+            live: Live::new(Arc::clone(&spool)),
+            spool,
+            leftover: None,
+            looked: None,
+            is_leftovers_turn: false,
+        }
+    }
+
+    /// Returns the next calls to book, our own and dead processes' in turn. None: nothing waits.
+    pub(super) fn next(&mut self) -> io::Result<Vec<Entry>> {
+        let limit = self.spool.settings().rows() * STATEMENTS;
+        self.is_leftovers_turn = !self.is_leftovers_turn;
+        if self.is_leftovers_turn {
+            let entries = self.next_of_leftovers(limit)?;
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+        }
+        let entries = self.live.next(limit)?;
+        if !entries.is_empty() || self.is_leftovers_turn {
+            return Ok(entries);
+        }
+        self.next_of_leftovers(limit)
+    }
+
+    fn next_of_leftovers(&mut self, limit: usize) -> io::Result<Vec<Entry>> {
+        loop {
+            if self.leftover.is_none() {
+                self.look()?;
+            }
+            let Some(leftover) = &mut self.leftover else {
+                return Ok(Vec::new());
+            };
+            let entries = leftover.next(limit, self.spool.counters())?;
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+            if leftover.is_booked()
+                && let Some(leftover) = self.leftover.take()
+            {
+                leftover.delete()?;
+                tracing::info!("everything a dead process left in the spool is booked");
+                self.looked = None;
+            }
+        }
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        let look = leftovers::look(self.spool.folder(), self.spool.boot())?;
+        self.spool.set_other_bytes(look.other_bytes);
+        self.leftover = look.leftover;
+        Ok(())
+    }
+
+    /// Notes that the calls are in the books, and deletes what nobody needs any more.
+    pub(super) fn booked(&mut self, entries: &[Entry]) -> io::Result<()> {
+        self.live.booked(entries);
+        if let Some(leftover) = &mut self.leftover {
+            leftover.booked(entries);
+        }
+        self.live.tidy()
+    }
+
+    /// Searches the folder at the next turn, however short ago the last search was.
+    pub(super) fn look_again(&mut self) {
+        self.looked = None;
+    }
+
+    /// Ends the segment we write when all of it is booked, so that nothing stays behind.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        self.live.end()
+    }
+}

@@ -1,0 +1,11 @@
+//! The data path, as callers see it.
+
+mod admit;
+mod authenticate;
+mod body;
+mod deaths;
+mod faults;
+mod forward;
+mod framing;
+mod operations;
+mod settle;
