@@ -85,7 +85,7 @@ async fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_and_witho
 
 #[tokio::test]
 async fn a_refused_connection_moves_on_and_the_breaker_spares_the_next_callers() {
-    let mut stack = faulty_before_sound("").await;
+    let mut stack = faulty_before_sound("none").await;
     stack.providers[0].stop();
     let key = stack.key().mint();
 
@@ -187,7 +187,7 @@ async fn a_compressed_answer_is_read_although_nobody_asked_for_it() {
 #[tokio::test]
 async fn an_answer_without_usage_is_estimated_and_says_so() {
     let stack = Setup::new().free("silent").start().await;
-    stack.provider("silent").fault("no-usage").await;
+    stack.provider("silent").fault("usage=none").await;
     let key = stack.key().mint();
 
     key.chat("hello").await;
@@ -204,7 +204,7 @@ async fn an_answer_without_usage_is_estimated_and_says_so() {
 #[tokio::test]
 async fn a_caller_that_leaves_stops_the_upstream_within_a_second_and_is_booked() {
     let stack = Setup::new().free("slow").start().await;
-    stack.provider("slow").fault("slow=200").await;
+    stack.provider("slow").fault("gap=200").await;
     let key = stack.key().mint();
     let mut body = chat("hello");
     body["stream"] = json!(true);
@@ -237,7 +237,7 @@ async fn when_all_are_down_and_one_comes_back_calls_recover_within_five_seconds(
         assert!(500 <= key.chat("hello").await.status);
     }
 
-    stack.provider("lone").fault("").await;
+    stack.provider("lone").fault("none").await;
     let back = Instant::now();
     while key.chat("hello").await.status != 200 {
         assert!(back.elapsed() < Duration::from_secs(5), "no recovery");
