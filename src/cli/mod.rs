@@ -11,6 +11,7 @@ pub mod keys;
 pub mod migrate;
 pub mod orgs;
 pub mod proxy;
+pub mod simulate;
 pub mod stop;
 pub mod users;
 
@@ -42,6 +43,9 @@ enum Command {
     /// Run the sidecar: API and console
     #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
     Admin,
+    /// Run a simulated provider: for demos, load tests and the test-suite
+    #[command(after_help = simulate_help())]
+    Simulate(Box<simulate::SimulateArgs>),
     /// Tell every fault of the configuration at once
     #[command(after_help = "Example: synaxis check --print")]
     Check(check::CheckArgs),
@@ -77,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args, &cli.config),
         Command::Proxy(args) => proxy::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
         Command::Catalog(args) => catalog::run(&args, &cli.config),
@@ -84,6 +89,13 @@ pub fn run() -> ExitCode {
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),
     }
+}
+
+fn simulate_help() -> String {
+    format!(
+        "Example: synaxis simulate --listen 127.0.0.1:9001 --latency-ms 50 --fault status=503,p=0.1\n\n{}",
+        crate::simulate::FAULT_HELP
+    )
 }
 
 /// Says whether this binary has the command `name`.
