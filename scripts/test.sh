@@ -41,10 +41,11 @@ attend scripts/servers.sh "${tests[@]}"
 
 if [ -x scripts/conformance.sh ]; then
     step "SDK conformance"
-    attend scripts/conformance.sh
+    attend scripts/dev.sh scripts/conformance.sh
 fi
 
 # Sums what each runner says of itself: nextest once, cargo test and the SDK suites once each.
-count() { { grep -oE "[0-9]+ $1" "$log" | awk '{ sum += $1 } END { print sum + 0 }'; } || echo 0; }
+colourless() { sed 's/\x1b\[[0-9;]*m//g' "$log"; }
+count() { { colourless | grep -oE "[0-9]+ $1" | awk '{ sum += $1 } END { print sum + 0 }'; } || echo 0; }
 printf '\n%s passed, %s failed\n' "$(count passed)" "$(count failed)"
 exit $failed
