@@ -17,7 +17,7 @@ pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use tokio::runtime::Builder;
 
 use settings::ConfigArgs;
@@ -96,12 +96,6 @@ fn simulate_help() -> String {
         "Example: synaxis simulate --listen 127.0.0.1:9001 --latency-ms 50 --fault status=503,p=0.1\n\n{}",
         crate::simulate::FAULT_HELP
     )
-}
-
-/// Says whether this binary has the command `name`.
-#[must_use]
-pub fn knows(name: &str) -> bool {
-    Cli::command().find_subcommand(name).is_some()
 }
 
 /// Runs a command's work on a runtime with a thread per core, and tells how it failed.

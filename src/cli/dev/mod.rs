@@ -138,8 +138,12 @@ async fn live(
         kept: &kept,
     };
     planes.start(&setting, processes)?;
+    let ready = async {
+        demo.ready().await?;
+        planes.ready().await
+    };
     tokio::select! {
-        ready = planes.ready() => ready?,
+        ready = ready => ready?,
         death = processes.first_death() => return Err(death),
     }
     let report = Report::of(&planes, &servers, &kept, &demo, processes);
