@@ -178,7 +178,8 @@ create index provider_allowances_by_provider on platform.provider_allowances (pr
 create index provider_allowances_by_offer on platform.provider_allowances (offer_id);
 
 -- Sealed keys: XChaCha20-Poly1305 under a key of their own, which is wrapped by the sealing key `sealing_key_id`
--- names. Both are bound to this row, its owner and their column: moved elsewhere they do not open.
+-- names. Both are bound to this row, its owner and the origin (scheme, host, port) of the provider's base_url: moved
+-- to another row, or sent to another host, they do not open.
 create table platform.provider_credentials (
     id uuid constraint provider_credentials_pk primary key,
     organization_id uuid constraint provider_credentials_organization_fk references identity.organizations (id),
@@ -283,13 +284,13 @@ grant select on platform.providers, platform.models, platform.offers, platform.p
     platform.provider_allowances, platform.model_aliases, platform.alias_targets to synaxis_agent;
 
 -- Everything the data path reads of the catalog, at one instant, with the number of the last change it contains.
--- Rows that are deleted, or hang on a deleted one, are not in it; disabled ones are, marked, so that a reader can
--- tell a catalog that was emptied by accident from one that was switched off.
+-- Rows that are deleted, or hang on a deleted one, are not in it; disabled ones are, marked, and the deleted offers
+-- are counted, so that a reader can tell a catalog that was emptied by accident from one that was switched off.
 create function platform.snapshot() returns jsonb
     language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select jsonb_build_object(
         'seq', (select coalesce(max(c.seq), 0) from platform.changes c),
-        'taken_at_ms', (extract(epoch from now()) * 1000)::bigint,
+        'retired_offers', (select count(*) from platform.offers o where o.deleted_at is not null),
         'providers', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'id', p.id, 'organization_id', p.organization_id, 'name', p.name, 'dialect', p.dialect,
@@ -300,11 +301,11 @@ create function platform.snapshot() returns jsonb
         'credentials', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'id', k.id, 'organization_id', k.organization_id, 'provider_id', k.provider_id,
-                'sealing_key_id', k.sealing_key_id, 'sealed_key', encode(k.sealed_key, 'hex'),
+                'is_enabled', k.is_enabled, 'sealing_key_id', k.sealing_key_id, 'sealed_key', encode(k.sealed_key, 'hex'),
                 'sealed_secret', encode(k.sealed_secret, 'hex')) order by k.position, k.id), '[]')
             from platform.provider_credentials k
             join platform.providers p on p.id = k.provider_id and p.deleted_at is null
-            where k.deleted_at is null and k.is_enabled),
+            where k.deleted_at is null),
         'models', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'id', m.id, 'organization_id', m.organization_id, 'name', m.name, 'owned_by', m.owned_by,

@@ -54,7 +54,8 @@ create table operations.usage_entries (
     constraint usage_entries_pk primary key (request_id, at),
     constraint usage_entries_at_is_in_the_id
         check (substr(request_id::text, 15, 1) = '7' and at = operations.moment_of(request_id)),
-    constraint usage_entries_status check (status between 100 and 599),
+    -- Zero: the caller saw none.
+    constraint usage_entries_status check (status between 0 and 999),
     constraint usage_entries_finish
         check (finish in ('complete', 'client_gone', 'upstream_cut', 'failed', 'refused_upstream', 'abandoned')),
     constraint usage_entries_abandoned_is_estimated check (finish <> 'abandoned' or is_estimated),
@@ -202,7 +203,7 @@ begin
     select m.organization_id, date_trunc('hour', m.at, 'UTC') as hour, m.api_key_id, m.group_id, m.user_id, m.model_id,
         m.offer_id, m.provider_id,
         sum(m.sign),
-        sum(m.sign * (m.status >= 400)::int),
+        sum(m.sign * (m.status >= 400 or m.status = 0)::int),
         sum(m.sign * m.is_estimated::int),
         sum(m.sign * m.is_stream::int),
         sum(m.sign * m.input_tokens), sum(m.sign * m.cached_tokens), sum(m.sign * m.cache_write_tokens),

@@ -34,9 +34,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let stop = synaxis::cli::stop::Stop::watch()?;
         tokio::select! {
-            told = synaxis::cli::stop::told() => {
-                told?;
+            () = stop.told() => {
                 println!("stopped");
                 Ok(ExitCode::FAILURE)
             }

@@ -1,6 +1,8 @@
 //! All the sidecar's metrics, on one page.
 
-use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+use prometheus::Error;
+
+use crate::telemetry::Registry;
 
 /// The sidecar's metrics.
 #[derive(Clone, Debug)]
@@ -13,23 +15,24 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When a name is registered twice.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    /// When a name is malformed or taken: a fault of this page.
+    pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let build = Opts::new("synaxis_build_info", "Always 1; the version is the label.")
-            .const_label("version", env!("CARGO_PKG_VERSION"))
-            .const_label("plane", "admin");
-        let build = IntGauge::with_opts(build)?;
-        build.set(1);
-        registry.register(Box::new(build))?;
+        let labels = ["version"];
+        let build = registry.gauges(
+            "synaxis_build_info",
+            "Which build this is; always 1",
+            &labels,
+        )?;
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
         Ok(Self { registry })
     }
 
-    /// Renders every metric for Prometheus.
+    /// Returns every metric in Prometheus' text format.
     #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let rendered = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
-        rendered.map_or_else(|_| String::new(), |()| text)
+    pub fn render(&self) -> String {
+        self.registry.render()
     }
 }

@@ -1,6 +1,12 @@
 //! Every route of the sidecar, on one page.
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use serde::Serialize;
 
 use super::{Plane, error::ApiError};
@@ -46,8 +52,9 @@ async fn version() -> Json<Version> {
     })
 }
 
-async fn metrics(State(plane): State<Plane>) -> String {
-    plane.metrics.text()
+async fn metrics(State(plane): State<Plane>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+    (kind, plane.metrics.render())
 }
 
 /// Ready while Postgres answers and nobody has told us to stop; says which is missing, never where it is.

@@ -1,7 +1,8 @@
 //! Seals providers' keys before they are stored, and opens them in memory.
 //!
 //! Each secret is sealed under a key of its own (XChaCha20-Poly1305), which is wrapped by the sealing key. Both are
-//! bound to their table, row, owner and column: a ciphertext that was moved elsewhere does not open.
+//! bound to their table, row, owner and column, and to whom the secret may be shown: a ciphertext that was moved
+//! elsewhere, or a provider that was given another host, does not open it.
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use chacha20poly1305::{
     aead::{Aead, Generate, KeyInit, Payload},
 };
 use sha2::{Digest, Sha256};
+use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -42,6 +44,8 @@ pub struct Place<'a> {
     pub organization: Option<OrganizationId>,
     /// The column.
     pub column: &'a str,
+    /// Whom the secret may be shown to: an origin such as `https://api.example.com`.
+    pub audience: &'a str,
 }
 
 /// A secret at rest.
@@ -162,17 +166,28 @@ impl SealingKey {
     }
 }
 
-impl Place<'static> {
-    /// Returns where a provider's key lives.
+impl<'a> Place<'a> {
+    /// Returns where a provider's key lives that may be sent to `origin`, see [`origin_of`].
     #[must_use]
-    pub fn of_credential(id: CredentialId, organization: Option<OrganizationId>) -> Self {
+    pub fn of_credential(
+        id: CredentialId,
+        organization: Option<OrganizationId>,
+        origin: &'a str,
+    ) -> Self {
         Self {
             table: "platform.provider_credentials",
             row: id.uuid(),
             organization,
             column: "sealed_secret",
+            audience: origin,
         }
     }
+}
+
+/// Returns scheme, host and port of `url`: all a key is bound to.
+#[must_use]
+pub fn origin_of(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 impl Place<'_> {
@@ -186,6 +201,7 @@ impl Place<'_> {
             self.row.as_bytes(),
             organization,
             self.column.as_bytes(),
+            self.audience.as_bytes(),
             sealing_key_id.as_bytes(),
             what.as_bytes(),
         ];
@@ -243,6 +259,7 @@ mod tests {
             row: Uuid::from_u128(1),
             organization: Some(OrganizationId(Uuid::from_u128(2))),
             column: "sealed_secret",
+            audience: "https://shop.example",
         }
     }
 
@@ -273,6 +290,10 @@ mod tests {
             },
             Place {
                 column: "sealed_key",
+                ..place()
+            },
+            Place {
+                audience: "https://thief.example",
                 ..place()
             },
         ];

@@ -10,10 +10,18 @@ use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     config::Config,
     store::postgres::{Postgres, Role},
+    telemetry,
 };
 
 /// The sections the sidecar reads.
-const SECTIONS: &[&str] = &["database", "redis", "security", "admin", "egress"];
+const SECTIONS: &[&str] = &[
+    "database",
+    "redis",
+    "security",
+    "admin",
+    "egress",
+    "telemetry",
+];
 
 /// Serves until a signal to stop, then lets open requests end.
 #[must_use]
@@ -26,6 +34,7 @@ pub fn run(config_args: &ConfigArgs) -> ExitCode {
 }
 
 async fn admin(config: Config) -> anyhow::Result<()> {
+    telemetry::logs::start(&config.telemetry)?;
     let listeners = Listeners::bind(&config.admin)
         .await
         .context("cannot listen")?;

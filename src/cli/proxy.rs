@@ -1,9 +1,14 @@
 //! `synaxis proxy`: the data plane.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, process::ExitCode,
+    sync::Arc, time::Duration,
+};
 
 use anyhow::Context;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal as Signals, SignalKind, signal},
@@ -25,7 +30,7 @@ use crate::{
     keys::Keys,
     quota::{Ledger, PostgresBooks},
     routing::Health,
-    snapshot::{self, Follower},
+    snapshot::{self, LastGood, Source},
     store::{
         feed::Feed,
         postgres::{Postgres, Role},
@@ -37,7 +42,16 @@ use crate::{
 
 /// The sections the proxy reads.
 const SECTIONS: &[&str] = &[
-    "database", "redis", "security", "proxy", "keys", "routing", "quota", "usage", "egress", "telemetry",
+    "database",
+    "redis",
+    "security",
+    "proxy",
+    "keys",
+    "routing",
+    "quota",
+    "usage",
+    "egress",
+    "telemetry",
 ];
 
 /// How long idle connections are given to bring a last request, after a successor has taken over.
@@ -78,6 +92,7 @@ async fn proxy(config: Config, upgrade: bool) -> anyhow::Result<()> {
     telemetry::logs::start(&config.telemetry)?;
     harden(config.proxy.max_connections);
     let (listeners, promise) = open(&config, upgrade).await?;
+    private_folder(&config.proxy.state_dir)?;
     let plane = Plane::start(&config, Clock::System).await?;
     let served = plane.serve(listeners, promise, &config).await;
     plane.end().await;
@@ -90,27 +105,51 @@ fn harden(max_connections: usize) {
         tracing::warn!(error = %error, "core dumps could not be turned off");
     }
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let _as_it_was = setrlimit(Resource::Nofile, raised);
     let connections = u64::try_from(max_connections).unwrap_or(u64::MAX);
     let needed = connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);
     let given = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if given < needed {
-        tracing::warn!(given, needed, "fewer descriptors than proxy.max_connections may need");
+        tracing::warn!(
+            given,
+            needed,
+            "fewer descriptors than proxy.max_connections may need"
+        );
     }
+}
+
+/// Makes the folder that keeps grants and the catalog, for nobody else to read.
+fn private_folder(path: &Path) -> anyhow::Result<()> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// Binds the listeners, or takes them from the running proxy.
 async fn open(config: &Config, upgrade: bool) -> anyhow::Result<(Listeners, Option<Promise>)> {
     if upgrade {
-        let socket = config.proxy.upgrade_socket.clone().context("proxy.upgrade_socket is not set")?;
+        let socket = config
+            .proxy
+            .upgrade_socket
+            .clone()
+            .context("proxy.upgrade_socket is not set")?;
         let taken = tokio::task::spawn_blocking(move || handover::take(&socket)).await?;
         let (listeners, promise) = taken.context("no proxy hands over its listeners")?;
         return Ok((listeners, Some(promise)));
     }
     let traffic = bind(config.proxy.listen)?;
     let operations = bind(config.proxy.operations_listen)?;
-    Ok((Listeners { traffic, operations }, None))
+    Ok((
+        Listeners {
+            traffic,
+            operations,
+        },
+        None,
+    ))
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
@@ -120,7 +159,9 @@ fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
         Some(socket2::Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.bind(&address.into()).with_context(|| format!("cannot listen on {address}"))?;
+    socket
+        .bind(&address.into())
+        .with_context(|| format!("cannot listen on {address}"))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -145,57 +186,42 @@ impl Plane {
         let (tasks, connections, drain) = (Tasks::default(), Tasks::default(), Drain::new());
         let postgres = Postgres::connect(&config.database, Role::Proxy)?;
         let feed = Feed::start(&postgres, clock.clone(), &Tasks::default());
-        let metrics = Metrics::new(&Registry::new())?;
         let keys = Keys::new(key_settings(config), postgres.clone(), clock.clone());
         keys.recall();
-        let vault = Vault::new(&config.security.sealing_key)?;
-        let health = Arc::new(Health::new(config.routing.clone()));
-        let view = snapshot::open(&config.proxy.state_dir, &vault);
-        let redis = Redis::connect(&config.redis)?;
-        let ledger = Ledger::new(config.quota.clone(), redis, Arc::new(PostgresBooks::new(postgres.clone())));
-        let spool = Spool::open(&config.usage, &clock)?;
-        let operations = Operations {
-            clock: clock.clone(),
-            keys: Arc::clone(&keys),
-            view: Arc::clone(&view),
-            ledger: Arc::clone(&ledger),
-            spool: Arc::clone(&spool),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
-            drain: Arc::clone(&drain),
-        };
-        let gateway = Gateway::new(Parts {
+        let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
+        let source = source(config, &postgres, &clock)?;
+        let view = snapshot::open(&source).await;
+        let books = Arc::new(PostgresBooks::new(postgres.clone()));
+        let parts = Parts {
             settings: config.proxy.clone(),
             clock: clock.clone(),
             keys: Arc::clone(&keys),
             view: Arc::clone(&view),
-            health,
+            health: Arc::clone(&source.health),
             egress: Arc::new(Guard::new(config.egress.clone(), clock.clone())),
-            ledger: Arc::clone(&ledger),
-            spool: Arc::clone(&spool),
-            metrics,
+            ledger: Ledger::new(config.quota.clone(), Redis::connect(&config.redis)?, books),
+            spool: Spool::open(&config.usage, &clock)?,
+            metrics: Metrics::new(&Registry::new())?,
             drain: Arc::clone(&drain),
-        });
+        };
+        let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
         let plane = Self {
-            operations: Arc::new(operations),
-            edge: Arc::new(Edge::new(gateway, connections.clone())),
+            operations: Arc::new(Operations::of(&parts)),
+            edge: Arc::new(Edge::new(Gateway::new(parts), connections.clone())),
             drain,
             tasks,
             connections,
             stop: watch::Sender::new(false),
         };
-        let state_dir = config.proxy.state_dir.clone();
-        let follower = Follower { view, vault, postgres: postgres.clone(), state_dir };
-        plane.follow(feed, keys, follower);
+        plane.tasks.spawn("catalog", snapshot::follow(view, source, catalog_news));
+        plane.tasks.spawn("keys", keys.follow(key_news));
+        plane.keep_news(feed);
         plane.keep_books(ledger, spool, postgres);
         Ok(plane)
     }
 
-    /// Lets keys and catalog learn what changes, until the plane stops.
-    fn follow(&self, feed: Feed, keys: Arc<Keys>, follower: Follower) {
-        let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
-        self.tasks.spawn("catalog", follower.run(catalog_news));
-        self.tasks.spawn("keys", keys.follow(key_news));
+    /// Keeps the feed until the plane stops; then everybody who follows it ends.
+    fn keep_news(&self, feed: Feed) {
         let stopped = self.stopped();
         self.tasks.spawn("feed", async move {
             stopped.await;
@@ -204,9 +230,23 @@ impl Plane {
     }
 }
 
+/// Where the catalog comes from.
+fn source(config: &Config, postgres: &Postgres, clock: &Clock) -> anyhow::Result<Source> {
+    let kept = config.proxy.state_dir.join("last-good-snapshot.json");
+    Ok(Source {
+        postgres: postgres.clone(),
+        vault: Arc::new(Vault::new(&config.security.sealing_key)?),
+        last_good: Some(LastGood::at(kept)),
+        health: Arc::new(Health::new(config.routing.clone())),
+        clock: clock.clone(),
+    })
+}
+
 fn key_settings(config: &Config) -> crate::keys::Settings {
     let mut settings = config.keys.clone();
-    settings.seen_file.get_or_insert_with(|| config.proxy.state_dir.join("seen-keys.json"));
+    settings
+        .seen_file
+        .get_or_insert_with(|| config.proxy.state_dir.join("seen-keys.json"));
     settings
 }
 
@@ -215,7 +255,8 @@ impl Plane {
         let booked = Arc::clone(&ledger);
         let flusher = Flusher::new(spool);
         let on_booked = move |id| booked.booked(id);
-        self.tasks.spawn("flusher", flusher.run(postgres, on_booked, self.stopped()));
+        self.tasks
+            .spawn("flusher", flusher.run(postgres, on_booked, self.stopped()));
         self.tasks.spawn("ledger", ledger.run(self.stopped()));
     }
 
@@ -257,7 +298,9 @@ impl Plane {
         };
         drop(traffic);
         tracing::info!(in_flight = self.drain.in_flight(), "draining");
-        self.drain.drain(Duration::from_secs(config.proxy.drain_s)).await;
+        self.drain
+            .drain(Duration::from_secs(config.proxy.drain_s))
+            .await;
         tokio::time::sleep(last_requests).await;
         self.edge.close_idle().await;
         asked.abort();
@@ -282,8 +325,9 @@ impl Plane {
         if let Some(folder) = socket.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
-            match handover::give(&socket, &listeners) {
+        std::thread::Builder::new()
+            .name("handover".to_owned())
+            .spawn(move || match handover::give(&socket, &listeners) {
                 Ok(()) => {
                     tracing::info!("a successor serves");
                     let _plane_is_gone = told.send(());
@@ -292,8 +336,7 @@ impl Plane {
                     tracing::error!(error = %error, "no upgrade is possible");
                     std::mem::forget(told);
                 }
-            }
-        })?;
+            })?;
         Ok(taken)
     }
 

@@ -22,8 +22,10 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     add("redis", ranges::of_redis(&config.redis));
     add("keys", ranges::of_keys(&config.keys));
     add("routing", ranges::of_routing(&config.routing));
+    add("quota", ranges::of_quota(&config.quota));
     add("usage", ranges::of_usage(&config.usage));
     add("egress", ranges::of_egress(&config.egress));
+    add("telemetry", ranges::of_telemetry(&config.telemetry));
     faults.extend(listener_faults(config));
     if config.environment == Environment::Production {
         faults.extend(production_faults(config));

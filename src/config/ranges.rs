@@ -1,12 +1,7 @@
 //! The ranges of settings whose modules leave them to the configuration.
 
 use super::Fault;
-use crate::{
-    base::Secret,
-    egress, keys, routing,
-    store::{postgres, redis},
-    usage,
-};
+use crate::{base::Secret, egress, keys, quota, routing, store::postgres, telemetry, usage};
 
 /// The longest wait that still is one: a day.
 const DAY_MS: u64 = 86_400_000;
@@ -34,7 +29,7 @@ pub(super) fn of_database(database: &postgres::Settings) -> Vec<Fault> {
 }
 
 /// Returns the faults of the door to Redis.
-pub(super) fn of_redis(redis: &redis::Settings) -> Vec<Fault> {
+pub(super) fn of_redis(redis: &crate::store::redis::Settings) -> Vec<Fault> {
     let mend = "give redis://host:6379 in url, url_file or SYNAXIS__REDIS__URL";
     let prefix = redis.key_prefix.is_empty().then(|| {
         let mend =
@@ -85,6 +80,26 @@ pub(super) fn of_routing(routing: &routing::Settings) -> Vec<Fault> {
     ])
 }
 
+/// Returns the faults of how limits are held.
+pub(super) fn of_quota(quota: &quota::Settings) -> Vec<Fault> {
+    let patience = (quota.rebuild_patience_ms < quota.rebuild_grace_ms).then(|| {
+        let mend = "raise it to rebuild_grace_ms or more";
+        Fault::new("rebuild_patience_ms", "ends before the grace does", mend)
+    });
+    gather([
+        // A proxy renews its leases at a third of this; Redis is asked within a quarter of a second.
+        Fault::unless_within("lease_ms", quota.lease_ms, 3_000..=3_600_000),
+        Fault::unless_within("rebuild_grace_ms", quota.rebuild_grace_ms, 80..=600_000),
+        Fault::unless_within(
+            "rebuild_patience_ms",
+            quota.rebuild_patience_ms,
+            1..=600_000,
+        ),
+        Fault::unless_within("proxies", quota.proxies, 1..=100_000),
+        patience,
+    ])
+}
+
 /// Returns the faults of the spool.
 pub(super) fn of_usage(usage: &usage::Settings) -> Vec<Fault> {
     let cap = (usage.cap_bytes < usage.segment_bytes).then(|| {
@@ -122,6 +137,15 @@ pub(super) fn of_egress(egress: &egress::Settings) -> Vec<Fault> {
             1..=60_000,
         ),
     ])
+}
+
+/// Returns the faults of how the process logs.
+pub(super) fn of_telemetry(telemetry: &telemetry::Settings) -> Vec<Fault> {
+    let unread = telemetry::logs::check_level(&telemetry.level).is_err();
+    let mend =
+        "give error, warn, info, debug or trace, also for one module: info,synaxis::routing=debug";
+    let level = unread.then(|| Fault::new("level", "is no level", mend));
+    gather([level])
 }
 
 fn gather<const N: usize>(faults: [Option<Fault>; N]) -> Vec<Fault> {

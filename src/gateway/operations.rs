@@ -15,7 +15,7 @@ use pingora::{
 };
 use tokio::net::TcpListener;
 
-use super::{Drain, Metrics, Phase, metrics::Breaker, readings::Readings};
+use super::{Drain, Metrics, Parts, Phase, metrics::Breaker, readings::Readings};
 use crate::{
     base::{Clock, Moment, tasks::Tasks},
     keys::Keys,
@@ -27,20 +27,35 @@ use crate::{
 
 /// What the operations listener tells of.
 pub struct Operations {
-    pub clock: Clock,
-    pub keys: Arc<Keys>,
-    pub view: View,
-    pub ledger: Arc<Ledger>,
-    pub spool: Arc<Spool>,
-    pub health: Arc<Health>,
-    pub metrics: Arc<Metrics>,
-    pub drain: Arc<Drain>,
+    clock: Clock,
+    keys: Arc<Keys>,
+    view: View,
+    ledger: Arc<Ledger>,
+    spool: Arc<Spool>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    drain: Arc<Drain>,
 }
 
 /// How long a probe of Redis may take before the gateway calls itself not ready.
 const PROBE: Duration = Duration::from_secs(1);
 
 impl Operations {
+    /// Tells of a gateway's parts.
+    #[must_use]
+    pub fn of(parts: &Parts) -> Self {
+        Self {
+            clock: parts.clock.clone(),
+            keys: Arc::clone(&parts.keys),
+            view: Arc::clone(&parts.view),
+            ledger: Arc::clone(&parts.ledger),
+            spool: Arc::clone(&parts.spool),
+            health: Arc::clone(&parts.health),
+            metrics: Arc::clone(&parts.metrics),
+            drain: Arc::clone(&parts.drain),
+        }
+    }
+
     /// Serves until the process ends.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, tasks: Tasks) {
         loop {
@@ -69,7 +84,7 @@ impl Operations {
         if self.drain.phase() != Phase::Serving {
             return Some("draining".to_owned());
         }
-        if self.view.load().taken_at == Moment::default() {
+        if !self.view.load().is_loaded() {
             return Some("no snapshot of the catalog yet".to_owned());
         }
         if self.spool.is_full() {

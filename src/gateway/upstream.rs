@@ -314,7 +314,7 @@ pub(super) async fn resolve(
         .await
         .map_err(|none| match none {
             NoAddress::Forbidden(_) => Failure::Forbidden,
-            NoAddress::Unresolvable { .. } => Failure::Connect,
+            NoAddress::Unresolvable => Failure::Connect,
         })
 }
 

@@ -100,3 +100,150 @@ pub struct Limit {
     /// Where its day begins.
     pub zone: Tz,
 }
+
+/// The largest number a counter can hold exactly; whatever is larger counts as this much.
+pub const COUNTABLE: u64 = (1 << 53) - 1;
+
+/// What a call used, or may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// Calls: 1, or 0 when nothing reached an upstream.
+    pub requests: u64,
+    /// Tokens read.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
+    /// Money, in nano-dollars.
+    pub cost_nano_usd: u64,
+}
+
+impl Actual {
+    /// Returns what a call used whose earlier attempts used `failed`: one call, however many attempts.
+    #[must_use]
+    pub const fn after(self, failed: Self) -> Self {
+        Self {
+            requests: self.requests,
+            input: self.input.saturating_add(failed.input),
+            output: self.output.saturating_add(failed.output),
+            cost_nano_usd: self.cost_nano_usd.saturating_add(failed.cost_nano_usd),
+        }
+    }
+}
+
+impl Meter {
+    /// Returns how much of `actual` this meter counts. What is in flight is counted while it is held, never after.
+    #[must_use]
+    pub const fn of(self, actual: &Actual) -> u64 {
+        match self {
+            Self::Requests => actual.requests,
+            Self::InputTokens => actual.input,
+            Self::OutputTokens => actual.output,
+            Self::TotalTokens => actual.input.saturating_add(actual.output),
+            Self::NanoUsd => actual.cost_nano_usd,
+            Self::Concurrent => 0,
+        }
+    }
+}
+
+impl Limit {
+    /// Returns how much of this limit a call must hold that is expected to use one amount and bounded by another.
+    #[must_use]
+    pub const fn hold(&self, expected: &Actual, bound: &Actual) -> u64 {
+        match (self.meter, self.enforcement) {
+            (Meter::Concurrent, _) => 1,
+            (meter, Enforcement::Hard) => meter.of(bound),
+            (meter, Enforcement::Soft) => meter.of(expected),
+        }
+    }
+
+    /// Says whether a call must be bounded before it may hold any of this: hard, and of tokens written or money.
+    #[must_use]
+    pub const fn needs_bounded_output(&self) -> bool {
+        matches!(self.enforcement, Enforcement::Hard)
+            && matches!(self.mode, Mode::Enforce)
+            && matches!(
+                self.meter,
+                Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(meter: Meter, enforcement: Enforcement) -> Limit {
+        Limit {
+            id: Uuid::nil(),
+            subject: Subject::Organization(OrganizationId(Uuid::nil())),
+            meter,
+            window: Window::Minute,
+            amount: 1,
+            enforcement,
+            mode: Mode::Enforce,
+            zone: Tz::UTC,
+        }
+    }
+
+    #[test]
+    fn a_hard_limit_holds_the_bound_and_a_soft_one_the_expected() {
+        let expected = Actual {
+            requests: 1,
+            input: 10,
+            output: 20,
+            cost_nano_usd: 3,
+        };
+        let bound = Actual {
+            requests: 1,
+            input: 40,
+            output: 90,
+            cost_nano_usd: 9,
+        };
+
+        for (meter, hard, soft) in [
+            (Meter::Requests, 1, 1),
+            (Meter::InputTokens, 40, 10),
+            (Meter::OutputTokens, 90, 20),
+            (Meter::TotalTokens, 130, 30),
+            (Meter::NanoUsd, 9, 3),
+            (Meter::Concurrent, 1, 1),
+        ] {
+            assert_eq!(
+                limit(meter, Enforcement::Hard).hold(&expected, &bound),
+                hard
+            );
+            assert_eq!(
+                limit(meter, Enforcement::Soft).hold(&expected, &bound),
+                soft
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_attempt_adds_tokens_and_money_but_no_call() {
+        let failed = Actual {
+            requests: 1,
+            input: 10,
+            output: 5,
+            cost_nano_usd: 7,
+        };
+        let last = Actual {
+            requests: 1,
+            input: 10,
+            output: 20,
+            cost_nano_usd: 9,
+        };
+
+        let all = last.after(failed);
+
+        assert_eq!(
+            all,
+            Actual {
+                requests: 1,
+                input: 20,
+                output: 25,
+                cost_nano_usd: 16
+            }
+        );
+    }
+}

@@ -2,4 +2,97 @@
 
 pub mod limit;
 
-pub use limit::{Enforcement, Limit, Meter, Mode, Subject, Window};
+pub mod estimate;
+
+mod calendar;
+mod counter;
+mod script;
+
+mod degraded;
+mod form;
+mod hold;
+mod ledger;
+mod seed;
+mod store;
+mod upkeep;
+
+use serde::Deserialize;
+
+pub use degraded::WhenAway;
+pub use hold::{Counters, Hold};
+pub use ledger::{Adjusted, Decision, Ledger, Standing, Unavailable};
+pub use limit::{Actual, Enforcement, Limit, Meter, Mode, Subject, Window};
+pub use script::Scripts;
+pub use store::{Books, BooksAway, PostgresBooks, Span};
+
+use crate::base::{Moment, OrganizationId, RequestId};
+
+/// One call that wants to be held to its limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The call.
+    pub id: RequestId,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Every limit of the tenant that applies.
+    pub limits: &'a [Limit],
+    /// What each candidate would take, in the order they are preferred.
+    pub bids: &'a [Bid],
+    /// When it is asked; only chooses which days and months are offered to Redis's own clock.
+    pub now: Moment,
+}
+
+/// What one candidate would take.
+#[derive(Clone, Debug, Default)]
+pub struct Bid {
+    /// How much of each of the tenant's limits, in their order; 1 of what is in flight.
+    pub tenant: Vec<u64>,
+    /// How much of the candidate's own allowances.
+    pub own: Vec<Charge>,
+}
+
+/// An amount of one limit.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// Which.
+    pub limit: Limit,
+    /// How much.
+    pub amount: u64,
+}
+
+/// How the ledger keeps its promises.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How long a call counts as in flight after its proxy was last heard of, in milliseconds.
+    pub lease_ms: u64,
+    /// How long a Redis that lost its memory admits nothing, in milliseconds: every proxy must have told it again what
+    /// is not in the books.
+    pub rebuild_grace_ms: u64,
+    /// How long a call waits for lost counters to be rebuilt, in milliseconds.
+    pub rebuild_patience_ms: u64,
+    /// What to do with calls while Redis is away.
+    pub when_away: WhenAway,
+    /// Among how many proxies rates are shared while Redis is away.
+    pub proxies: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease_ms: 60_000,
+            rebuild_grace_ms: 1_500,
+            rebuild_patience_ms: 5_000,
+            when_away: WhenAway::Refuse,
+            proxies: 1,
+        }
+    }
+}
+
+impl Settings {
+    /// How often a proxy looks whether Redis still has its memory, in milliseconds: often enough to tell it again
+    /// well within the grace.
+    fn beat_ms(&self) -> u64 {
+        (self.rebuild_grace_ms / 4).clamp(20, 250)
+    }
+}

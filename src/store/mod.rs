@@ -3,6 +3,7 @@
 pub mod feed;
 pub mod migrate;
 pub mod postgres;
+pub mod redis;
 pub mod scope;
 
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};

@@ -13,6 +13,9 @@ use super::{
     spool::Spool,
 };
 
+/// How many statements book at the same time when many entries wait.
+const STATEMENTS: usize = 2;
+
 /// How often the folder is searched for what dead processes left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,7 +42,7 @@ impl Disk {
 
     /// Returns the next calls to book, our own and dead processes' in turn. None: nothing waits.
     pub(super) fn next(&mut self) -> io::Result<Vec<Entry>> {
-        let limit = self.spool.settings().batch.clamp(1, 1_000);
+        let limit = self.spool.settings().rows() * STATEMENTS;
         self.is_leftovers_turn = !self.is_leftovers_turn;
         if self.is_leftovers_turn {
             let entries = self.next_of_leftovers(limit)?;
@@ -70,6 +73,7 @@ impl Disk {
                 && let Some(leftover) = self.leftover.take()
             {
                 leftover.delete()?;
+                tracing::info!("everything a dead process left in the spool is booked");
                 self.looked = None;
             }
         }

@@ -10,6 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::try_join_all;
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{
     Counters, Entry, Spool, dead,
     disk::Disk,
@@ -28,6 +31,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the months to come are made.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When they are tried again after a failure.
+const PARTITIONS_RETRY: Duration = Duration::from_secs(60);
 
 /// How long the last entries may take once the process is told to stop; what is left waits for the next start.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -50,7 +56,7 @@ pub struct Flusher {
     disk: Arc<Mutex<Disk>>,
     /// Read from the disk, but not yet known to be in the books.
     pending: Vec<Entry>,
-    partitions_made: Option<Instant>,
+    partitions_due: Instant,
 }
 
 /// What one turn left to do.
@@ -70,7 +76,7 @@ impl Flusher {
             disk: Arc::new(Mutex::new(Disk::new(Arc::clone(&spool)))),
             spool,
             pending: Vec::new(),
-            partitions_made: None,
+            partitions_due: Instant::now(),
         }
     }
 
@@ -83,6 +89,7 @@ impl Flusher {
         on_booked: impl Fn(RequestId) + Send + Sync,
         shutdown: impl Future<Output = ()> + Send,
     ) {
+        survive_file_size_limits();
         let mut shutdown = pin!(shutdown);
         let mut away = None;
         loop {
@@ -136,10 +143,12 @@ impl Flusher {
             self.on_disk(|disk| disk.booked(&[])).await?;
             return Ok(Turn::Idle);
         }
-        let mut conn = postgres.acquire().await.map_err(Away::Books)?;
-        self.ensure_partitions(&mut conn).await?;
-        let refused = book(&mut conn, &self.pending).await.map_err(Away::Books)?;
-        drop(conn);
+        self.ensure_partitions(postgres).await;
+        let statements = self.pending.chunks(self.spool.settings().rows());
+        let refused = try_join_all(statements.map(|entries| book(postgres, entries)))
+            .await
+            .map_err(Away::Books)?
+            .concat();
         self.bury(&refused).await?;
         let booked = std::mem::take(&mut self.pending);
         for entry in &booked {
@@ -164,7 +173,7 @@ impl Flusher {
             };
             tracing::error!(request.id = %refused.id, "the books refuse an entry, it is kept in the spool's dead letters");
             let json = serde_json::to_vec(entry).map_err(|error| Away::Spool(error.into()))?;
-            let reason = dead::chain(refused.reason.reason());
+            let reason = refused.reason.clone();
             let folder = self.spool.folder().to_owned();
             self.on_disk(move |_| dead::bury(&folder, &json, reason))
                 .await?;
@@ -174,16 +183,22 @@ impl Flusher {
     }
 
     /// Makes the months to come. Booking needs none of it: a missing month is made on demand.
-    async fn ensure_partitions(&mut self, conn: &mut crate::store::Conn) -> Result<(), Away> {
-        if self
-            .partitions_made
-            .is_some_and(|at| at.elapsed() < PARTITIONS_EVERY)
-        {
-            return Ok(());
+    async fn ensure_partitions(&mut self, postgres: &Postgres) {
+        if Instant::now() < self.partitions_due {
+            return;
         }
-        store::ensure_partitions(conn).await.map_err(Away::Books)?;
-        self.partitions_made = Some(Instant::now());
-        Ok(())
+        let made = async {
+            let mut conn = postgres.acquire().await?;
+            store::ensure_partitions(&mut conn).await
+        };
+        let pause = match made.await {
+            Ok(()) => PARTITIONS_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "the months to come could not be made in the books");
+                PARTITIONS_RETRY
+            }
+        };
+        self.partitions_due = Instant::now() + pause;
     }
 
     /// Works on the disk off the runtime's threads.
@@ -204,50 +219,53 @@ impl Flusher {
     fn pause_after(&self, turn: Turn) -> Duration {
         let settings = self.spool.settings();
         match turn {
-            Turn::Booked(count) if count * 2 >= settings.batch => Duration::ZERO,
+            Turn::Booked(count) if count * 2 >= settings.rows() => Duration::ZERO,
             Turn::Booked(_) | Turn::Idle => Duration::from_millis(settings.flush_ms / 2),
         }
     }
 }
 
 /// An entry that can never be booked, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Refused {
     id: RequestId,
-    reason: NotBooked,
+    reason: String,
 }
 
 /// Books entries; halves what the books refuse until the entry at fault stands alone. Returns those.
 ///
 /// # Errors
 /// When the books are away. Some entries may be booked then: sending them again changes nothing.
-async fn book(
-    conn: &mut crate::store::Conn,
-    entries: &[Entry],
-) -> Result<Vec<Refused>, StoreError> {
+async fn book(postgres: &Postgres, entries: &[Entry]) -> Result<Vec<Refused>, StoreError> {
+    let mut conn = postgres.acquire().await?;
     let mut refused = Vec::new();
     let mut parts = vec![entries];
     while let Some(part) = parts.pop() {
-        match store::ingest(conn, part).await {
+        match store::ingest(&mut conn, part).await {
             Ok(_) => {}
             Err(NotBooked::Away(error)) => return Err(error),
-            Err(reason @ (NotBooked::Refused(_) | NotBooked::TooSlow(_))) => match part {
-                [] => {}
-                [only] => match reason {
-                    NotBooked::TooSlow(error) | NotBooked::Away(error) => return Err(error),
-                    NotBooked::Refused(_) => refused.push(Refused {
-                        id: only.request_id,
-                        reason,
-                    }),
-                },
-                several => {
-                    let (front, back) = several.split_at(several.len() / 2);
-                    parts.extend([back, front]);
-                }
-            },
+            Err(NotBooked::TooSlow(error)) if part.len() < 2 => return Err(error),
+            Err(NotBooked::Refused(error)) if part.len() < 2 => {
+                refused.extend(part.iter().map(|entry| Refused {
+                    id: entry.request_id,
+                    reason: dead::chain(&error),
+                }));
+            }
+            Err(NotBooked::Refused(_) | NotBooked::TooSlow(_)) => {
+                let (front, back) = part.split_at(part.len() / 2);
+                parts.extend([back, front]);
+            }
         }
     }
     Ok(refused)
+}
+
+/// Where file sizes are limited, a write that is refused must not end the process: a handled signal does not.
+fn survive_file_size_limits() {
+    let exceeded = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    if let Err(error) = signal(exceeded) {
+        tracing::warn!(%error, "a limit on file sizes would end this process");
+    }
 }
 
 fn came_back(away: &mut Option<Duration>) {

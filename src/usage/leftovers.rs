@@ -44,7 +44,9 @@ impl Leftover {
             let intent = self.log.read_intent(place)?;
             match intent.and_then(|json| serde_json::from_slice(&json).ok()) {
                 Some(entry) => abandoned.push(abandon(entry)),
-                None => self.log.forget(id),
+                None => {
+                    self.log.open.remove(&id);
+                }
             }
         }
         Counters::add(&counters.abandoned, abandoned.len());
@@ -131,7 +133,6 @@ fn claim(segments: &BTreeMap<Name, PathBuf>) -> io::Result<Option<Log>> {
             file: Arc::new(file),
             read: 0,
             end,
-            open: 0,
             is_sealed: true,
             grown: Instant::now(),
         };

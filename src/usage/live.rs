@@ -78,14 +78,11 @@ impl Live {
     }
 
     fn delete_done(&mut self) -> io::Result<()> {
-        let done: Vec<u64> = self
-            .log
-            .tracks
-            .values()
-            .filter(|track| track.is_sealed && track.is_read() && track.open == 0)
-            .map(|track| track.name.number)
-            .collect();
-        for number in done {
+        let needed = self.log.needed();
+        let done = |track: &Track| {
+            track.is_sealed && track.is_read() && !needed.contains(&track.name.number)
+        };
+        for number in self.numbers(done) {
             self.spool.delete(number)?;
             self.log.tracks.remove(&number);
         }
@@ -98,10 +95,14 @@ impl Live {
     }
 
     fn end_booked(&self, is_due: impl Fn(&Track) -> bool) -> io::Result<()> {
+        let needed = self.log.needed();
         let booked = self.log.tracks.values().find(|track| {
-            !track.is_sealed && track.is_read() && track.open == 0 && track.end > 0 && is_due(track)
+            !track.is_sealed
+                && track.is_read()
+                && track.end > 0
+                && !needed.contains(&track.name.number)
         });
-        if let Some(track) = booked {
+        if let Some(track) = booked.filter(|track| is_due(track)) {
             self.spool.seal_at(track.end)?;
         }
         Ok(())
@@ -111,18 +112,26 @@ impl Live {
         let settings = self.spool.settings();
         let is_pressed = self.spool.bytes() > settings.cap_bytes / 2;
         let patience = self.waits(CARRY_WAITS);
-        let held: Vec<u64> = self
-            .log
-            .tracks
-            .values()
-            .filter(|track| track.is_sealed && track.is_read() && track.open > 0)
-            .filter(|track| is_pressed || track.grown.elapsed() > patience)
-            .map(|track| track.name.number)
-            .collect();
-        for number in held {
+        let needed = self.log.needed();
+        let held = |track: &Track| {
+            track.is_sealed
+                && track.is_read()
+                && needed.contains(&track.name.number)
+                && (is_pressed || track.grown.elapsed() > patience)
+        };
+        for number in self.numbers(held) {
             self.carry_segment(number)?;
         }
         Ok(())
+    }
+
+    fn numbers(&self, which: impl Fn(&Track) -> bool) -> Vec<u64> {
+        self.log
+            .tracks
+            .values()
+            .filter(|track| which(track))
+            .map(|track| track.name.number)
+            .collect()
     }
 
     fn carry_segment(&mut self, number: u64) -> io::Result<()> {
@@ -135,14 +144,11 @@ impl Live {
             .collect();
         for (id, place) in open {
             let Some(intent) = self.log.read_intent(place)? else {
-                self.log.forget(id);
+                self.log.open.remove(&id);
                 continue;
             };
             let (number, offset) = self.spool.carry(&intent)?;
-            if !self.log.tracks.contains_key(&number) {
-                self.refresh();
-            }
-            self.log.reopen(id, Place { number, offset });
+            self.log.open.insert(id, Place { number, offset });
         }
         // The copies must not be younger on the disk than the deletion of what they were copied from.
         self.spool.sync()
@@ -160,7 +166,6 @@ fn track(view: &View) -> Track {
         file: Arc::clone(&view.file),
         read: 0,
         end: view.written,
-        open: 0,
         is_sealed: view.is_sealed,
         grown: Instant::now(),
     }

@@ -2,7 +2,7 @@
 //! which segments nobody needs any more.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -29,8 +29,6 @@ pub(super) struct Track {
     pub(super) file: Arc<File>,
     pub(super) read: u64,
     pub(super) end: u64,
-    /// How many intents in it have no end in the books yet.
-    pub(super) open: usize,
     pub(super) is_sealed: bool,
     /// When it was last seen to have grown.
     pub(super) grown: Instant,
@@ -55,6 +53,7 @@ pub(super) enum Writes {
 pub(super) struct Log {
     writes: Writes,
     pub(super) tracks: BTreeMap<u64, Track>,
+    /// The calls whose end is not in the books yet.
     pub(super) open: HashMap<RequestId, Place>,
     buffer: Vec<u8>,
 }
@@ -120,6 +119,7 @@ impl Log {
                 Piece::End => break,
                 Piece::Damage { offset, length } => {
                     Counters::add(&counters.damaged, 1);
+                    tracing::warn!(segment = %track.name, offset, length, "a stretch of the spool is no record");
                     dead::quarantine(&track.path, &file, offset, length)?;
                 }
                 Piece::Record { kind, offset } => {
@@ -128,10 +128,17 @@ impl Log {
                         Kind::Done => batch.take(json),
                         // Whoever carried it has noted where it stands now.
                         Kind::Carried if self.writes == Writes::Still => Ok(()),
-                        Kind::Intent | Kind::Carried => track.open_at(offset, json, &mut self.open),
+                        Kind::Intent | Kind::Carried => {
+                            // A call that tries again writes another intent: the last one counts.
+                            serde_json::from_slice::<Opened>(json).map(|opened| {
+                                self.open
+                                    .insert(opened.request_id, Place { number, offset });
+                            })
+                        }
                     };
                     if let Err(error) = read {
                         Counters::add(&counters.dead_letters, 1);
+                        tracing::error!(segment = %track.name, offset, %error, "a record of the spool cannot be read, it is kept in the dead letters");
                         dead::bury(folder(&track.path), json, error.to_string())?;
                     }
                 }
@@ -145,25 +152,13 @@ impl Log {
     /// Notes that the calls are in the books: their intents are not needed any more.
     pub(super) fn close(&mut self, entries: &[Entry]) {
         for entry in entries {
-            self.forget(entry.request_id);
+            self.open.remove(&entry.request_id);
         }
     }
 
-    /// Notes that an open intent stands somewhere else now.
-    pub(super) fn reopen(&mut self, id: RequestId, place: Place) {
-        self.forget(id);
-        self.open.insert(id, place);
-        if let Some(track) = self.tracks.get_mut(&place.number) {
-            track.open += 1;
-        }
-    }
-
-    /// Drops one open intent.
-    pub(super) fn forget(&mut self, id: RequestId) {
-        let place = self.open.remove(&id);
-        if let Some(track) = place.and_then(|place| self.tracks.get_mut(&place.number)) {
-            track.open = track.open.saturating_sub(1);
-        }
+    /// Returns the segments in which an intent is open.
+    pub(super) fn needed(&self) -> HashSet<u64> {
+        self.open.values().map(|place| place.number).collect()
     }
 
     /// Returns the JSON of an open intent; `None` when the disk has lost it.
@@ -178,23 +173,6 @@ impl Log {
 impl Track {
     pub(super) const fn is_read(&self) -> bool {
         self.read >= self.end
-    }
-
-    fn open_at(
-        &mut self,
-        offset: u64,
-        json: &[u8],
-        open: &mut HashMap<RequestId, Place>,
-    ) -> serde_json::Result<()> {
-        let opened: Opened = serde_json::from_slice(json)?;
-        let place = Place {
-            number: self.name.number,
-            offset,
-        };
-        if open.insert(opened.request_id, place).is_none() {
-            self.open += 1;
-        }
-        Ok(())
     }
 }
 

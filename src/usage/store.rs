@@ -1,7 +1,5 @@
 //! The doors to the books: booking entries, and making room for the months to come.
 
-use std::error::Error;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
@@ -175,16 +173,6 @@ fn judge(error: sqlx::Error) -> NotBooked {
         Some("22" | "23" | "54") => NotBooked::Refused(error),
         _ if code == "57014" => NotBooked::TooSlow(error),
         _ => NotBooked::Away(error),
-    }
-}
-
-impl NotBooked {
-    /// Returns what Postgres said.
-    #[must_use]
-    pub fn reason(&self) -> &(dyn Error + 'static) {
-        match self {
-            Self::Refused(error) | Self::TooSlow(error) | Self::Away(error) => error,
-        }
     }
 }
 

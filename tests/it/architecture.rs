@@ -23,9 +23,15 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("keys", "base store tenancy egress quota"),
     ("routing", "base store catalog"),
     ("usage", "base store catalog"),
-    ("control", "base store egress tenancy identity keys catalog quota routing usage audit"),
+    (
+        "control",
+        "base store egress tenancy identity keys catalog quota routing usage audit",
+    ),
     ("snapshot", "base store tenancy keys catalog quota routing"),
-    ("gateway", "base egress telemetry keys catalog dialect quota routing usage snapshot"),
+    (
+        "gateway",
+        "base egress telemetry keys catalog dialect quota routing usage snapshot",
+    ),
     (
         "admin",
         "base egress telemetry store tenancy identity keys catalog dialect quota routing usage audit snapshot control",
@@ -46,7 +52,10 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("sqlx", &["/store.rs", "store/", "cli/"]),
     ("pingora", &["gateway/", "cli/proxy.rs"]),
     ("axum", &["admin/", "simulate/"]),
-    ("redis", &["store/redis.rs", "quota/ledger.rs", "quota/ledger/"]),
+    (
+        "redis",
+        &["store/redis.rs", "quota/ledger.rs", "quota/ledger/"],
+    ),
 ];
 
 #[test]
@@ -54,7 +63,10 @@ fn the_table_has_no_way_up() {
     let mut above = BTreeSet::new();
     for (row, columns) in MAY_NAME {
         for column in columns.split_whitespace() {
-            assert!(above.contains(column), "`{row}` may name `{column}`, which does not stand above it");
+            assert!(
+                above.contains(column),
+                "`{row}` may name `{column}`, which does not stand above it"
+            );
         }
         above.insert(*row);
     }
@@ -68,7 +80,9 @@ fn modules_name_only_those_above_them() {
         .collect();
     let mut faults = Vec::new();
     for file in sources() {
-        let Some(module) = module_of(&file) else { continue };
+        let Some(module) = module_of(&file) else {
+            continue;
+        };
         let allowed = table.get(module.as_str());
         for named in words_after(&tokens_of(&file), &["crate"]) {
             let is_allowed =
@@ -89,7 +103,7 @@ fn guest_crates_stay_in_their_rooms() {
     let mut faults = Vec::new();
     for file in sources() {
         let place = format!("/{}", file.strip_prefix(root()).unwrap_or(&file).display());
-        let words = words_of(&tokens_of(&file));
+        let words = words_of(stream_of(&file));
         for (guest, rooms) in GUESTS {
             let is_at_home = rooms.iter().any(|room| {
                 let room = format!("/{}", room.trim_start_matches('/'));
@@ -107,7 +121,11 @@ fn guest_crates_stay_in_their_rooms() {
 fn every_file_opens_with_what_it_is_for() {
     let silent: Vec<_> = sources()
         .into_iter()
-        .filter(|file| !fs::read_to_string(file).unwrap_or_default().starts_with("//! "))
+        .filter(|file| {
+            !fs::read_to_string(file)
+                .unwrap_or_default()
+                .starts_with("//! ")
+        })
         .collect();
     assert!(silent.is_empty(), "{silent:#?}");
 }
@@ -141,10 +159,13 @@ fn sources() -> Vec<PathBuf> {
 }
 
 /// Comments and strings are gone once a file is tokens; paths inside macros are not.
-fn tokens_of(file: &Path) -> Vec<TokenTree> {
+fn stream_of(file: &Path) -> TokenStream {
     let text = fs::read_to_string(file).expect("a readable file");
-    let stream: TokenStream = text.parse().expect("a file that parses");
-    flat(stream)
+    text.parse().expect("a file that parses")
+}
+
+fn tokens_of(file: &Path) -> Vec<TokenTree> {
+    flat(stream_of(file))
 }
 
 fn flat(stream: TokenStream) -> Vec<TokenTree> {
@@ -165,7 +186,9 @@ fn flat(stream: TokenStream) -> Vec<TokenTree> {
 fn words_after(tokens: &[TokenTree], words: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, token) in tokens.iter().enumerate() {
-        let TokenTree::Ident(ident) = token else { continue };
+        let TokenTree::Ident(ident) = token else {
+            continue;
+        };
         let is_path = matches!(tokens.get(at + 1), Some(TokenTree::Punct(punct)) if punct.as_char() == ':')
             && matches!(tokens.get(at + 2), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
         if !is_path || !words.contains(&ident.to_string().as_str()) {
@@ -199,19 +222,19 @@ fn heads_of_list(list: TokenStream) -> Vec<String> {
     heads
 }
 
-/// Words that begin a path (`word::`) or stand in `use word`.
-fn words_of(tokens: &[TokenTree]) -> BTreeSet<String> {
+/// Words that begin a path (`word::`); inside `path::{…}` nothing does.
+fn words_of(stream: TokenStream) -> BTreeSet<String> {
+    let tokens: Vec<TokenTree> = stream.into_iter().collect();
+    let is_colon = |at: usize| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     let mut words = BTreeSet::new();
     for (at, token) in tokens.iter().enumerate() {
-        let TokenTree::Ident(ident) = token else { continue };
-        let opens_path = matches!(tokens.get(at + 1), Some(TokenTree::Punct(punct)) if punct.as_char() == ':')
-            && matches!(tokens.get(at + 2), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
-        let follows_path = at
-            .checked_sub(1)
-            .and_then(|before| tokens.get(before))
-            .is_some_and(|before| matches!(before, TokenTree::Punct(punct) if punct.as_char() == ':'));
-        if opens_path && !follows_path {
-            words.insert(ident.to_string());
+        let follows_path = 1 < at && is_colon(at - 1) && is_colon(at - 2);
+        match token {
+            TokenTree::Group(group) if !follows_path => words.extend(words_of(group.stream())),
+            TokenTree::Ident(ident) if !follows_path && is_colon(at + 1) && is_colon(at + 2) => {
+                words.insert(ident.to_string());
+            }
+            _ => {}
         }
     }
     words

@@ -9,8 +9,10 @@
 
 mod stack;
 
+mod architecture;
 mod check;
 mod dev;
+mod gateway;
 mod isolation;
 mod keys;
 mod migrations;

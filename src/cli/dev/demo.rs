@@ -1,12 +1,14 @@
-//! The simulated providers of the demo, and the catalog of what they sell.
+//! The simulated providers of the demo: started, and entered into the books.
 
-use std::fmt::Write;
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::Context;
+use tokio::net::TcpStream;
 
 use super::{
     Servers,
-    machine::free_port,
+    fleet::{ALIAS, FLEET, FREE_MODEL, PAID_MODEL, catalog, fleet},
+    machine::Held,
     process::{Order, Processes, stop_signal},
     report::{Models, Upstream},
     state::{Kept, StateFolder, random_text},
@@ -21,61 +23,10 @@ use crate::{
     store::postgres::{Role, Settings},
 };
 
-/// The model that two providers give away and two sell.
-const FREE_MODEL: &str = "demo-chat";
-/// The model that is only sold.
-const PAID_MODEL: &str = "demo-pro";
-/// The name that means the first that can be had of both.
-const ALIAS: &str = "miser-fast";
-
-/// What one simulated provider is like.
-struct Temperament {
-    name: &'static str,
-    latency_ms: u64,
-    tokens_per_second: u64,
-    /// Dollars per million tokens read and written; what costs nothing is free.
-    price: Option<(&'static str, &'static str)>,
-    /// Calls it gives away per minute and per day, and refuses beyond.
-    allowance: Option<(u64, u64)>,
-    /// Whether it answers Anthropic's clients too.
-    speaks_messages: bool,
-}
-
-/// Two free and two paid, so that every choice of the miser can be seen.
-const FLEET: [Temperament; 4] = [
-    Temperament {
-        name: "breeze",
-        latency_ms: 20,
-        tokens_per_second: 400,
-        price: None,
-        allowance: Some((60, 2_000)),
-        speaks_messages: true,
-    },
-    Temperament {
-        name: "glacier",
-        latency_ms: 120,
-        tokens_per_second: 150,
-        price: None,
-        allowance: Some((6_000, 1_000_000)),
-        speaks_messages: false,
-    },
-    Temperament {
-        name: "penny",
-        latency_ms: 60,
-        tokens_per_second: 250,
-        price: Some(("0.15", "0.60")),
-        allowance: None,
-        speaks_messages: false,
-    },
-    Temperament {
-        name: "premium",
-        latency_ms: 10,
-        tokens_per_second: 800,
-        price: Some(("3.00", "15.00")),
-        allowance: None,
-        speaks_messages: true,
-    },
-];
+/// How long the providers may take to listen.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often they are looked at.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// What the demo offers.
 #[derive(Clone, Debug)]
@@ -95,11 +46,8 @@ impl Demo {
         kept: &mut Kept,
         processes: &mut Processes,
     ) -> anyhow::Result<Self> {
-        kept.simulator_ports.resize(FLEET.len(), 0);
+        kept.simulator_ports = simulator_ports(&kept.simulator_ports)?;
         kept.simulator_keys.resize_with(FLEET.len(), random_text);
-        for port in &mut kept.simulator_ports {
-            *port = free_port(*port)?;
-        }
         let upstreams = upstreams(folder, kept);
         folder.write_private("fleet.toml", fleet(kept, &upstreams)?.as_bytes())?;
         if cli::knows("simulate") {
@@ -124,6 +72,25 @@ impl Demo {
             models: Models { free, paid, alias },
             upstreams,
         })
+    }
+
+    /// Waits until every provider listens.
+    ///
+    /// # Errors
+    ///
+    /// When one does not in time.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        for upstream in &self.upstreams {
+            let address = upstream.url.trim_start_matches("http://");
+            let listening = async {
+                while TcpStream::connect(address).await.is_err() {
+                    tokio::time::sleep(GLANCE).await;
+                }
+            };
+            let ready = tokio::time::timeout(PATIENCE, listening).await;
+            ready.with_context(|| format!("the simulated {} does not listen", upstream.name))?;
+        }
+        Ok(())
     }
 
     /// Makes the books of `servers` say what the providers sell.
@@ -166,6 +133,22 @@ impl Demo {
     }
 }
 
+/// Returns a port for each provider: the one it had, or another where that is taken.
+fn simulator_ports(earlier: &[u16]) -> anyhow::Result<Vec<u16>> {
+    let earlier = earlier.iter().copied().chain(std::iter::repeat(0));
+    let hold = |port: u16| {
+        let taken = Held::take((Ipv4Addr::LOCALHOST, port).into(), "");
+        taken.or_else(|_| Held::take((Ipv4Addr::LOCALHOST, 0).into(), "a free port"))
+    };
+    // All are held at once, so that no two get the same.
+    let held = FLEET
+        .iter()
+        .zip(earlier)
+        .map(|(_, port)| hold(port))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(held.iter().map(|held| held.address.port()).collect())
+}
+
 fn unfit(faults: &[Fault]) -> anyhow::Error {
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     anyhow::anyhow!("the demo catalog does not fit: {}", told.join("; "))
@@ -185,149 +168,4 @@ fn upstreams(folder: &StateFolder, kept: &Kept) -> Vec<Upstream> {
                 .to_string(),
         })
         .collect()
-}
-
-/// Writes what `synaxis simulate --fleet` reads.
-fn fleet(kept: &Kept, upstreams: &[Upstream]) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    for ((one, upstream), key) in FLEET.iter().zip(upstreams).zip(&kept.simulator_keys) {
-        let listen = upstream.url.trim_start_matches("http://");
-        writeln!(
-            text,
-            "[[provider]]\nname = {:?}\nlisten = {listen:?}\nlog = {:?}",
-            one.name, upstream.log
-        )?;
-        writeln!(
-            text,
-            "latency_ms = {}\ntokens_per_second = {}",
-            one.latency_ms, one.tokens_per_second
-        )?;
-        writeln!(
-            text,
-            "models = {:?}\nrequire_keys = [{key:?}]",
-            models_of(one)
-        )?;
-        if let Some((minute, day)) = one.allowance {
-            writeln!(text, "rpm = {minute}\nrpd = {day}")?;
-        }
-        writeln!(text)?;
-    }
-    Ok(text)
-}
-
-/// The paid providers sell both models; the free ones give only one away.
-fn models_of(one: &Temperament) -> Vec<&'static str> {
-    match one.price {
-        None => vec![FREE_MODEL],
-        Some(_) => vec![FREE_MODEL, PAID_MODEL],
-    }
-}
-
-/// Writes the demo catalog, as `synaxis catalog import` reads it.
-fn catalog(kept: &Kept, upstreams: &[Upstream]) -> Result<String, std::fmt::Error> {
-    let mut text = String::from("# What the simulated providers of `synaxis dev` sell.\n\n");
-    for model in [FREE_MODEL, PAID_MODEL] {
-        writeln!(
-            text,
-            "[[models]]\nname = {model:?}\ncontext_window = 131072\nmax_output = 16384\n"
-        )?;
-    }
-    for (number, ((one, upstream), key)) in FLEET
-        .iter()
-        .zip(upstreams)
-        .zip(&kept.simulator_keys)
-        .enumerate()
-    {
-        provider(
-            &mut text,
-            (one.name, "openai"),
-            number,
-            one,
-            (&upstream.url, key),
-        )?;
-        if one.speaks_messages {
-            let name = format!("{}-messages", one.name);
-            provider(
-                &mut text,
-                (&name, "anthropic"),
-                number,
-                one,
-                (&upstream.url, key),
-            )?;
-        }
-    }
-    writeln!(
-        text,
-        "[[aliases]]\nname = {ALIAS:?}\nmodels = {:?}",
-        [FREE_MODEL, PAID_MODEL]
-    )?;
-    Ok(text)
-}
-
-fn provider(
-    text: &mut String,
-    (name, dialect): (&str, &str),
-    preference: usize,
-    one: &Temperament,
-    (url, key): (&str, &str),
-) -> std::fmt::Result {
-    writeln!(
-        text,
-        "[[providers]]\nname = {name:?}\ndialect = {dialect:?}\nbase_url = \"{url}/v1\"\ncredential = {key:?}\n"
-    )?;
-    if let Some((minute, day)) = one.allowance {
-        for (window, amount) in [("minute", minute), ("day", day)] {
-            writeln!(
-                text,
-                "[[providers.allowances]]\nmeter = \"requests\"\nwindow = {window:?}\namount = {amount}\nshared = true\n"
-            )?;
-        }
-    }
-    for model in models_of(one) {
-        writeln!(
-            text,
-            "[[offers]]\nprovider = {name:?}\nmodel = {model:?}\npreference = {preference}"
-        )?;
-        match one.price {
-            None => writeln!(text, "tier = \"free\"\n")?,
-            Some((input, output)) => {
-                writeln!(
-                    text,
-                    "tier = \"paid\"\nprice = {{ input = {input}, output = {output} }}\n"
-                )?;
-            }
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{FLEET, Kept, Upstream, catalog, file, fleet};
-
-    #[test]
-    fn the_demo_catalog_and_its_fleet_are_sound() {
-        let kept = Kept {
-            simulator_keys: vec!["k".to_owned(); FLEET.len()],
-            ..Kept::default()
-        };
-        let upstream = |name: &str| Upstream {
-            name: name.to_owned(),
-            url: "http://127.0.0.1:9001".to_owned(),
-            log: "/tmp/x.jsonl".to_owned(),
-        };
-        let upstreams: Vec<Upstream> = FLEET.iter().map(|one| upstream(one.name)).collect();
-
-        let text = catalog(&kept, &upstreams).expect("written");
-        let file = file::parse(&text, &|_| None).expect("sound");
-
-        assert_eq!(file.providers.len(), 6);
-        assert_eq!(file.credentials.len(), 6);
-        assert_eq!(file.offers.len(), 9);
-        let fleet: toml::Table = fleet(&kept, &upstreams)
-            .expect("written")
-            .parse()
-            .expect("TOML");
-        assert_eq!(fleet["provider"].as_array().map(Vec::len), Some(4));
-    }
 }

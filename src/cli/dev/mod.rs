@@ -1,6 +1,7 @@
 //! `synaxis dev`: everything on this machine, nothing else needed.
 
 pub mod demo;
+pub mod fleet;
 pub mod machine;
 pub mod planes;
 pub mod postgres_server;
@@ -82,7 +83,16 @@ fn development(config_args: &ConfigArgs) -> Result<Config, config::Faults> {
     let mut flags = config_args.settings.clone();
     flags.push(("environment".to_owned(), "development".to_owned()));
     let source = Source::of_process(config_args.config.clone(), flags);
-    config::read(&source).accept(&["proxy", "admin", "keys", "routing", "usage", "egress"])
+    config::read(&source).accept(&[
+        "proxy",
+        "admin",
+        "keys",
+        "routing",
+        "quota",
+        "usage",
+        "egress",
+        "telemetry",
+    ])
 }
 
 async fn dev(args: &DevArgs, config_args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {

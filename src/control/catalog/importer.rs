@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Change, ChangeKind, Import, ImportRefused, change::between};
+use super::{Change, ChangeKind, Import, ImportRefused, change::between, judge::origin};
 use crate::{
-    base::{AllowanceId, CredentialId, Fault, ModelId, Moment, OfferId, ProviderId},
+    base::{AllowanceId, CredentialId, ModelId, Moment, OfferId, ProviderId},
     catalog::{
         Holdings, Price, Vault,
         file::{AliasEntry, AllowanceEntry, CredentialEntry, OfferEntry},
@@ -22,6 +22,7 @@ pub(super) struct Importer<'a> {
     conn: &'a mut Conn,
     import: Import<'a>,
     held: &'a Holdings,
+    shared: &'a Holdings,
     now: Moment,
     /// Every model and provider that may be named: the owner's own before the platform's.
     models: BTreeMap<String, Uuid>,
@@ -42,84 +43,13 @@ impl<'a> Importer<'a> {
             conn,
             import,
             held,
+            shared,
             now,
             models: ids(&shared.models, &held.models),
             providers: ids(&shared.providers, &held.providers),
             book: None,
             changes: Vec::new(),
         }
-    }
-
-    /// Finds what the file names that is nowhere, and whom it may not name. Writes nothing.
-    pub(super) fn judge(&self) -> Result<(), ImportRefused> {
-        let file = self.import.file;
-        let models: BTreeSet<&String> = file
-            .models
-            .iter()
-            .map(|one| &one.name)
-            .chain(self.models.keys())
-            .collect();
-        let providers: BTreeSet<&String> = file
-            .providers
-            .iter()
-            .map(|one| &one.name)
-            .chain(self.providers.keys())
-            .collect();
-        let mut faults = Vec::new();
-        let mut must_be = |all: &BTreeSet<&String>, name: &String, path: String, section: &str| {
-            if !all.contains(name) {
-                let mend = format!("add it under [[{section}]], or correct the name");
-                faults.push(Fault::new(
-                    path,
-                    format!("`{name}` is not in the catalog"),
-                    mend,
-                ));
-            }
-        };
-        for offer in &file.offers {
-            let path = format!("offers.{}", offer.key());
-            must_be(
-                &providers,
-                &offer.provider,
-                format!("{path}.provider"),
-                "providers",
-            );
-            must_be(&models, &offer.model, format!("{path}.model"), "models");
-        }
-        for alias in &file.aliases {
-            let path = || format!("aliases.{}.models", alias.name);
-            alias
-                .models
-                .iter()
-                .for_each(|model| must_be(&models, model, path(), "models"));
-        }
-        for key in &file.credentials {
-            let path = format!("credentials.{}.provider", key.provider);
-            must_be(&providers, &key.provider, path, "providers");
-        }
-        faults.extend(self.unreachable());
-        if !file.credentials.is_empty() && self.import.vault.is_none() {
-            let what = "is not set, but the file holds providers' keys";
-            faults.push(Fault::new(
-                "security.sealing_key",
-                what,
-                "set it, 32 bytes or more",
-            ));
-        }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(ImportRefused::Faulty(faults))
-        }
-    }
-
-    fn unreachable(&self) -> impl Iterator<Item = Fault> {
-        self.import.file.providers.iter().filter_map(|provider| {
-            let refused = self.import.guard.judge_url(&provider.base_url).err()?;
-            let path = format!("providers.{}.base_url", provider.name);
-            let mend = "use https and a public name, or allow its network in egress.allow";
-            Some(Fault::new(path, refused.to_string(), mend))
-        })
     }
 
     pub(super) async fn write(&mut self) -> Result<(), ImportRefused> {
@@ -176,26 +106,29 @@ impl<'a> Importer<'a> {
         ) else {
             return Ok(());
         };
+        let owner = self.import.owner;
+        let origin = origin(&self.import, self.held, self.shared, &wanted.provider);
         let is_it =
             |held: &&HeldCredential| held.provider_id == provider_id && held.name == wanted.name;
         let held = self.held.credentials.iter().find(is_it);
+        let id = held.map_or_else(|| CredentialId::new(self.now).uuid(), |held| held.id);
+        let place = Place::of_credential(CredentialId(id), owner, &origin);
+        let has_same_secret = held.is_some_and(|held| holds(vault, held, wanted, place));
         let is_same = held.is_some_and(|held| {
             (held.position, held.is_enabled) == (wanted.position, wanted.enabled)
         });
-        let has_same_secret = held.is_some_and(|held| self.holds(vault, held, wanted));
         if is_same && has_same_secret {
             return Ok(());
         }
-        let id = held.map_or_else(|| CredentialId::new(self.now).uuid(), |held| held.id);
         let credential = HeldCredential {
             id,
             provider_id,
             name: wanted.name.clone(),
             position: wanted.position,
             is_enabled: wanted.enabled,
-            sealed: vault.seal(&wanted.secret, self.place(id))?,
+            sealed: vault.seal(&wanted.secret, place)?,
         };
-        store::put_credential(&mut *self.conn, self.import.owner, &credential).await?;
+        store::put_credential(&mut *self.conn, owner, &credential).await?;
         let detail = if held.is_some() && !has_same_secret {
             "another key"
         } else {
@@ -212,17 +145,6 @@ impl<'a> Importer<'a> {
             detail: detail.to_owned(),
         });
         Ok(())
-    }
-
-    /// Says whether a held key is the wanted one, sealed as it would be sealed today.
-    fn holds(&self, vault: &Vault, held: &HeldCredential, wanted: &CredentialEntry) -> bool {
-        let opened = vault.open(&held.sealed, self.place(held.id));
-        held.sealed.sealing_key_id == vault.sealing_key_id()
-            && opened.is_ok_and(|secret| secret.expose() == wanted.secret.expose())
-    }
-
-    fn place(&self, row: Uuid) -> Place<'static> {
-        Place::of_credential(CredentialId(row), self.import.owner)
     }
 
     async fn write_offer(&mut self, wanted: &OfferEntry) -> Result<(), ImportRefused> {
@@ -346,6 +268,13 @@ impl<'a> Importer<'a> {
         }
         Ok(())
     }
+}
+
+/// Says whether a held key is the wanted one, sealed as it would be sealed today.
+fn holds(vault: &Vault, held: &HeldCredential, wanted: &CredentialEntry, place: Place<'_>) -> bool {
+    let opened = vault.open(&held.sealed, place);
+    held.sealed.sealing_key_id == vault.sealing_key_id()
+        && opened.is_ok_and(|secret| secret.expose() == wanted.secret.expose())
 }
 
 fn ids<T>(

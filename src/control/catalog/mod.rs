@@ -2,6 +2,7 @@
 
 mod change;
 mod importer;
+mod judge;
 
 use serde_json::json;
 
@@ -82,8 +83,11 @@ pub async fn import(
         Some(_) => Holdings::read(&mut *conn, None).await?,
         None => Holdings::default(),
     };
+    let faults = judge::faults(import, &held, &shared);
+    if !faults.is_empty() {
+        return Err(ImportRefused::Faulty(faults));
+    }
     let mut importer = Importer::new(&mut *conn, *import, &held, &shared, by.now);
-    importer.judge()?;
     importer.write().await?;
     let changes = importer.changes;
     if !changes.is_empty() {

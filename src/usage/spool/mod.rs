@@ -63,6 +63,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Returns how many entries one statement books: never more than a thousand, whatever was configured.
+    pub(super) fn rows(&self) -> usize {
+        self.batch.clamp(1, 1_000)
+    }
+}
+
 /// Why the spool did not take a record.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {

@@ -12,15 +12,26 @@ async fn a_burst_through_two_proxies_admits_exactly_the_limit() {
     let key = stack.key().with("rpm", 50).mint();
     let other = key.at(&stack.proxies[1]);
 
-    let answers =
-        join_all((0..200).map(|call| if call % 2 == 0 { key.chat("hi") } else { other.chat("hi") }))
-            .await;
+    let answers = join_all((0..200).map(|call| {
+        if call % 2 == 0 {
+            key.chat("hi")
+        } else {
+            other.chat("hi")
+        }
+    }))
+    .await;
 
     let admitted = answers.iter().filter(|answer| answer.status == 200).count();
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status != 200)
+        .collect();
     assert_eq!(admitted, 50);
     for answer in refused {
-        assert_eq!((answer.status, answer.code().as_str()), (429, "rate_limit_exceeded"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (429, "rate_limit_exceeded")
+        );
         let wait: u64 = answer.header("retry-after").parse().expect("seconds");
         assert!((1..=63).contains(&wait), "{wait}");
     }
@@ -29,7 +40,8 @@ async fn a_burst_through_two_proxies_admits_exactly_the_limit() {
 }
 
 #[tokio::test]
-async fn a_spent_budget_refuses_paid_calls_before_any_byte_goes_upstream_and_still_allows_free_ones() {
+async fn a_spent_budget_refuses_paid_calls_before_any_byte_goes_upstream_and_still_allows_free_ones()
+ {
     let stack = Setup::new().paid("dear", "1000", "1000").start().await;
     let broke = stack.key().with("budget-month-usd", "0.000001").mint();
 
@@ -39,7 +51,11 @@ async fn a_spent_budget_refuses_paid_calls_before_any_byte_goes_upstream_and_sti
     assert_eq!(answer.code(), "request_exceeds_limit");
     assert_eq!(stack.provider("dear").calls(), 0);
 
-    let mixed = Setup::new().paid("dear", "1000", "1000").free("gratis").start().await;
+    let mixed = Setup::new()
+        .paid("dear", "1000", "1000")
+        .free("gratis")
+        .start()
+        .await;
     let broke = mixed.key().with("budget-month-usd", "0.000001").mint();
     let answer = broke.chat("hello").await;
     assert_eq!(answer.header("x-synaxis-tier"), "free", "{}", answer.text);
@@ -48,13 +64,23 @@ async fn a_spent_budget_refuses_paid_calls_before_any_byte_goes_upstream_and_sti
 #[tokio::test]
 async fn a_month_budget_is_never_passed_and_nearly_all_of_it_is_usable() {
     // 64 tokens of output are held at $312.50 per million: about two cents a call; the truth is less.
-    let stack = Setup::new().paid("dear", "0", "312.5").proxies(2).start().await;
+    let stack = Setup::new()
+        .paid("dear", "0", "312.5")
+        .proxies(2)
+        .start()
+        .await;
     let key = stack.key().with("budget-month-usd", "1").mint();
     let other = key.at(&stack.proxies[1]);
 
     for _ in 0..40 {
-        let answers =
-            join_all((0..20).map(|n| if n % 2 == 0 { key.chat("hi") } else { other.chat("hi") })).await;
+        let answers = join_all((0..20).map(|n| {
+            if n % 2 == 0 {
+                key.chat("hi")
+            } else {
+                other.chat("hi")
+            }
+        }))
+        .await;
         if answers.iter().all(|answer| answer.status == 429) {
             break;
         }
@@ -64,7 +90,11 @@ async fn a_month_budget_is_never_passed_and_nearly_all_of_it_is_usable() {
     let refused = key.chat("hi").await;
     assert_eq!(refused.code(), "budget_exceeded");
     assert_eq!(refused.header("x-should-retry"), "false");
-    let calls = usize::try_from(stack.number("select count(*) from operations.usage_entries").await);
+    let calls = usize::try_from(
+        stack
+            .number("select count(*) from operations.usage_entries")
+            .await,
+    );
     assert!(0 < calls.expect("a count"));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let spent = stack
@@ -123,6 +153,14 @@ async fn a_free_allowance_is_spent_first_and_then_deselected_without_a_failure()
     assert_eq!(providers, ["gratis", "gratis", "gratis", "dear", "dear"]);
     assert_eq!(stack.provider("gratis").calls(), 3);
     let rows = stack.booked(5).await;
-    assert!(rows[..3].iter().all(|row| row.cost == 0 && 0 < row.saved), "{rows:?}");
-    assert!(rows[3..].iter().all(|row| 0 < row.cost && row.outcomes() == ["ok"]), "{rows:?}");
+    assert!(
+        rows[..3].iter().all(|row| row.cost == 0 && 0 < row.saved),
+        "{rows:?}"
+    );
+    assert!(
+        rows[3..]
+            .iter()
+            .all(|row| 0 < row.cost && row.outcomes() == ["ok"]),
+        "{rows:?}"
+    );
 }

@@ -14,7 +14,10 @@ async fn an_unknown_key_and_a_wrong_secret_sound_the_same() {
     let no_key = key.but("").chat("hello").await;
 
     for answer in [&wrong_form, &no_key] {
-        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "invalid_api_key")
+        );
     }
     assert_eq!(wrong_form.json()["error"], no_key.json()["error"]);
     assert_eq!(stack.provider("gratis").calls(), 0);
@@ -26,17 +29,29 @@ async fn a_revoked_key_is_refused_within_a_second() {
     let key = stack.key().mint();
     assert_eq!(key.chat("hello").await.status, 200);
 
-    stack.run(&["keys", "revoke", &key.id, "--organization", &stack.organization]);
+    stack.run(&[
+        "keys",
+        "revoke",
+        &key.id,
+        "--organization",
+        &stack.organization,
+    ]);
     let revoked = Instant::now();
     let refused = loop {
         let answer = key.chat("hello").await;
         if answer.status != 200 {
             break answer;
         }
-        assert!(revoked.elapsed() < Duration::from_secs(1), "still open after a second");
+        assert!(
+            revoked.elapsed() < Duration::from_secs(1),
+            "still open after a second"
+        );
     };
 
-    assert_eq!((refused.status, refused.code().as_str()), (401, "revoked_api_key"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (401, "revoked_api_key")
+    );
 }
 
 #[tokio::test]
@@ -44,20 +59,33 @@ async fn a_key_asks_only_for_the_models_and_from_the_addresses_it_may() {
     let stack = TestStack::start().await;
     let other_model = stack.key().with("models", "another").mint();
     let elsewhere = stack.key().with("cidrs", "10.0.0.0/8").mint();
-    let here = stack.key().with("cidrs", "127.0.0.0/8").with("models", "swift").mint();
+    let here = stack
+        .key()
+        .with("cidrs", "127.0.0.0/8")
+        .with("models", "swift")
+        .mint();
 
     let denied = other_model.chat("hello").await;
     let away = elsewhere.chat("hello").await;
 
-    assert_eq!((denied.status, denied.code().as_str()), (403, "model_access_denied"));
-    assert_eq!((away.status, away.code().as_str()), (403, "address_not_allowed"));
+    assert_eq!(
+        (denied.status, denied.code().as_str()),
+        (403, "model_access_denied")
+    );
+    assert_eq!(
+        (away.status, away.code().as_str()),
+        (403, "address_not_allowed")
+    );
     assert_eq!(here.chat("hello").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_trusted_proxy_tells_the_true_address_and_a_stranger_does_not() {
-    let trusting =
-        Setup::new().free("gratis").setting("PROXY__TRUSTED_PROXIES", "127.0.0.1/32").start().await;
+    let trusting = Setup::new()
+        .free("gratis")
+        .setting("PROXY__TRUSTED_PROXIES", "127.0.0.1/32")
+        .start()
+        .await;
     let doubting = TestStack::start().await;
 
     for (stack, status) in [(&trusting, 403), (&doubting, 200)] {
@@ -89,7 +117,10 @@ async fn a_key_learns_its_own_limits_and_models() {
     assert_eq!(own["limits"][0]["remaining"], 4);
     assert_eq!(models["data"][0]["id"], "swift");
     assert_eq!(one.json()["object"], "model");
-    assert_eq!((none.status, none.code().as_str()), (404, "model_not_found"));
+    assert_eq!(
+        (none.status, none.code().as_str()),
+        (404, "model_not_found")
+    );
 }
 
 #[tokio::test]

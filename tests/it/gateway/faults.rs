@@ -18,7 +18,8 @@ async fn faulty_before_sound(fault: &str) -> TestStack {
 }
 
 /// Deadlines a test can wait for.
-const QUICK: &str = "deadlines = { connect_ms = 1000, first_byte_ms = 700, whole_ms = 700, gap_ms = 700 }";
+const QUICK: &str =
+    "deadlines = { connect_ms = 1000, first_byte_ms = 700, whole_ms = 700, gap_ms = 700 }";
 
 #[tokio::test]
 async fn whatever_fails_before_the_first_byte_is_answered_by_the_next_offer_and_booked_once() {
@@ -55,7 +56,12 @@ async fn a_stream_that_dies_before_its_first_token_is_retried_unseen() {
 
         assert_eq!(answer.status, 200, "{fault}: {}", answer.text);
         assert_eq!(answer.header("x-synaxis-provider"), "sound", "{fault}");
-        assert_eq!(answer.events().last(), Some(&"[DONE]"), "{fault}: {}", answer.text);
+        assert_eq!(
+            answer.events().last(),
+            Some(&"[DONE]"),
+            "{fault}: {}",
+            answer.text
+        );
         assert!(!answer.text.contains("error"), "{fault}: {}", answer.text);
         assert_eq!(stack.booked(1).await[0].outcomes().len(), 2, "{fault}");
     }
@@ -100,10 +106,16 @@ async fn a_whole_reply_that_times_out_is_not_tried_again() {
     let began = Instant::now();
     let answer = key.chat("hello").await;
 
-    assert_eq!((answer.status, answer.code().as_str()), (504, "upstream_timeout"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (504, "upstream_timeout")
+    );
     assert!(began.elapsed() < Duration::from_secs(3));
     let rows = stack.booked(1).await;
-    assert_eq!((rows[0].finish.as_str(), rows[0].outcomes()), ("failed", vec!["timeout"]));
+    assert_eq!(
+        (rows[0].finish.as_str(), rows[0].outcomes()),
+        ("failed", vec!["timeout"])
+    );
     assert_eq!(stack.provider("sound").calls(), 0);
 }
 
@@ -118,19 +130,29 @@ async fn a_rate_limited_offer_rests_for_as_long_as_it_says() {
     let third = key.chat("hello").await;
 
     assert_eq!(first.header("x-synaxis-provider"), "sound");
-    assert_eq!(second.header("x-synaxis-attempts"), "1", "nobody asks an offer that rests");
+    assert_eq!(
+        second.header("x-synaxis-attempts"),
+        "1",
+        "nobody asks an offer that rests"
+    );
     assert_eq!(third.header("x-synaxis-provider"), "faulty");
 }
 
 #[tokio::test]
 async fn when_every_provider_is_limited_the_caller_hears_when_to_come_back() {
     let stack = Setup::new().free("only").start().await;
-    stack.provider("only").fault("status=429,retry-after=7").await;
+    stack
+        .provider("only")
+        .fault("status=429,retry-after=7")
+        .await;
     let key = stack.key().mint();
 
     let answer = key.chat("hello").await;
 
-    assert_eq!((answer.status, answer.code().as_str()), (429, "rate_limit_exceeded"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (429, "rate_limit_exceeded")
+    );
     assert_eq!(answer.header("retry-after"), "7");
     assert_eq!(stack.booked(1).await[0].finish, "failed");
 }
@@ -172,7 +194,10 @@ async fn an_answer_without_usage_is_estimated_and_says_so() {
     key.stream("hello").await;
 
     for row in stack.booked(2).await {
-        assert!(row.is_estimated && 0 < row.input && 0 < row.output, "{row:?}");
+        assert!(
+            row.is_estimated && 0 < row.input && 0 < row.output,
+            "{row:?}"
+        );
     }
 }
 
@@ -184,7 +209,10 @@ async fn a_caller_that_leaves_stops_the_upstream_within_a_second_and_is_booked()
     let mut body = chat("hello");
     body["stream"] = json!(true);
 
-    let mut answer = key.send("/chat/completions", &body).await.expect("a stream");
+    let mut answer = key
+        .send("/chat/completions", &body)
+        .await
+        .expect("a stream");
     answer.chunk().await.expect("a piece");
     drop(answer);
     let left = Instant::now();
@@ -193,7 +221,10 @@ async fn a_caller_that_leaves_stops_the_upstream_within_a_second_and_is_booked()
     assert_eq!(rows[0].finish, "client_gone");
     assert!(rows[0].is_estimated);
     let ended = stack.provider("slow").wait_for_end(1).await;
-    assert!(left.elapsed() < Duration::from_secs(3), "the books and the log came too late");
+    assert!(
+        left.elapsed() < Duration::from_secs(3),
+        "the books and the log came too late"
+    );
     assert_eq!(ended[0]["end"], "client_gone", "{ended:?}");
 }
 

@@ -19,12 +19,21 @@ async fn a_chat_is_answered_with_its_story_and_its_price() {
     let row = &stack.booked(1).await[0];
     assert_eq!(answer.header("x-request-id"), row.id);
     assert_eq!(row.cost, row.input * 1_000 + row.output * 2_000);
-    let dollars: f64 = answer.header("x-synaxis-cost-usd").parse().expect("dollars");
+    let dollars: f64 = answer
+        .header("x-synaxis-cost-usd")
+        .parse()
+        .expect("dollars");
     assert!((dollars * 1e9 - row.cost as f64).abs() < 0.5);
     let seen = stack.provider("dear").wait_for_end(1).await;
     assert_eq!(seen[0]["request_id"], row.id.as_str());
     assert_eq!(seen[0]["model"], "swift-dear");
-    assert_eq!((seen[0]["input_tokens"].as_i64(), seen[0]["output_tokens"].as_i64()), (Some(row.input), Some(row.output)));
+    assert_eq!(
+        (
+            seen[0]["input_tokens"].as_i64(),
+            seen[0]["output_tokens"].as_i64()
+        ),
+        (Some(row.input), Some(row.output))
+    );
 }
 
 #[tokio::test]
@@ -39,13 +48,20 @@ async fn a_stream_passes_with_its_usage_only_when_the_caller_asked_for_it() {
     let told = key.post("/chat/completions", &asking).await;
 
     for answer in [&silent, &told] {
-        assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
+        assert_eq!(
+            answer.header("content-type"),
+            "text/event-stream; charset=utf-8"
+        );
         assert_eq!(answer.events().last(), Some(&"[DONE]"));
     }
     assert!(!silent.text.contains("\"usage\":{"), "{}", silent.text);
     assert!(told.text.contains("\"usage\":{"), "{}", told.text);
     let rows = stack.booked(2).await;
-    assert!(rows.iter().all(|row| row.is_stream && !row.is_estimated && 0 < row.output), "{rows:?}");
+    assert!(
+        rows.iter()
+            .all(|row| row.is_stream && !row.is_estimated && 0 < row.output),
+        "{rows:?}"
+    );
 }
 
 #[tokio::test]
@@ -53,17 +69,36 @@ async fn every_path_that_takes_a_model_is_served_also_under_openai() {
     let stack = TestStack::start().await;
     let key = stack.key().mint();
 
-    let completion = key.post("/completions", &json!({"model": "swift", "prompt": "hello"})).await;
-    let embedding = key.post("/embeddings", &json!({"model": "swift", "input": "hello"})).await;
-    let response = key.post("/responses", &json!({"model": "swift", "input": "hello"})).await;
-    let prefixed = key.post("/../openai/v1/chat/completions", &chat("hello")).await;
+    let completion = key
+        .post(
+            "/completions",
+            &json!({"model": "swift", "prompt": "hello"}),
+        )
+        .await;
+    let embedding = key
+        .post("/embeddings", &json!({"model": "swift", "input": "hello"}))
+        .await;
+    let response = key
+        .post("/responses", &json!({"model": "swift", "input": "hello"}))
+        .await;
+    let prefixed = key
+        .post("/../openai/v1/chat/completions", &chat("hello"))
+        .await;
 
-    assert_eq!(completion.json()["object"], "text_completion", "{}", completion.text);
+    assert_eq!(
+        completion.json()["object"],
+        "text_completion",
+        "{}",
+        completion.text
+    );
     assert_eq!(embedding.json()["object"], "list", "{}", embedding.text);
     assert_eq!(response.json()["object"], "response", "{}", response.text);
     assert_eq!(prefixed.status, 200, "{}", prefixed.text);
     let rows = stack.booked(4).await;
-    assert!(rows.iter().all(|row| 0 < row.input && !row.is_estimated), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| 0 < row.input && !row.is_estimated),
+        "{rows:?}"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +123,10 @@ async fn an_unknown_model_is_named_with_the_closest_ones() {
 
     let answer = key.post("/chat/completions", &body).await;
 
-    assert_eq!((answer.status, answer.code().as_str()), (404, "model_not_found"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (404, "model_not_found")
+    );
     assert!(answer.text.contains("swift"), "{}", answer.text);
     assert_eq!(answer.json()["error"]["param"], "model");
 }

@@ -6,10 +6,10 @@ pub mod database;
 pub mod people;
 pub mod provider;
 pub mod proxy;
+pub mod redis;
 pub mod relay;
 
 use std::{
-    path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
 };
@@ -66,7 +66,8 @@ impl Setup {
 
     /// A provider whose offers cost so many dollars per million tokens read and written.
     pub fn paid(self, name: &str, input: &str, output: &str) -> Self {
-        let terms = format!("tier = \"paid\"\ninput = \"{input}\"\noutput = \"{output}\"");
+        let price = format!("price = {{ input = \"{input}\", output = \"{output}\" }}");
+        let terms = format!("tier = \"paid\"\n{price}");
         self.offer(name, &terms, "")
     }
 
@@ -86,7 +87,8 @@ impl Setup {
 
     /// A setting of every proxy, as an environment variable without its prefix (`PROXY__DRAIN_S`).
     pub fn setting(mut self, name: &str, value: impl ToString) -> Self {
-        self.variables.push((format!("SYNAXIS__{name}"), value.to_string()));
+        self.variables
+            .push((format!("SYNAXIS__{name}"), value.to_string()));
         self
     }
 
@@ -153,9 +155,13 @@ impl TestStack {
     /// Starts one more proxy.
     pub async fn add_proxy(&mut self, number: usize, more: &[(&str, &str)]) {
         let mut variables = self.variables.clone();
-        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        variables.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let folder = self.folder.path().join(format!("proxy-{number}"));
-        self.proxies.push(Proxy::start(&variables, &folder, &[]).await);
+        self.proxies
+            .push(Proxy::start(&variables, &folder, &[]).await);
     }
 
     /// The first proxy.
@@ -165,7 +171,10 @@ impl TestStack {
 
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> &Provider {
-        self.providers.iter().find(|provider| provider.name == name).expect("a provider")
+        self.providers
+            .iter()
+            .find(|provider| provider.name == name)
+            .expect("a provider")
     }
 
     /// Orders a key; `mint` makes it.
@@ -175,7 +184,11 @@ impl TestStack {
 
     /// Runs a command of the binary against this installation; it must succeed.
     pub fn run(&self, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.command(arguments).output().expect("to run");
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(arguments).output().expect("to run");
         let complaint = String::from_utf8_lossy(&stderr);
         assert!(status.success(), "{arguments:?}: {complaint}");
         String::from_utf8(stdout).expect("text")
@@ -189,20 +202,30 @@ impl TestStack {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(SYNAXIS);
-        command.args(arguments).env_clear().envs(self.variables.iter().cloned());
-        command.env("PATH", "/usr/bin:/bin").current_dir(self.folder.path());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.variables.iter().cloned());
+        command
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.folder.path());
         command
     }
 
     /// A connection that sees every row.
     pub async fn books(&self) -> PgConnection {
-        PgConnection::connect(self.database.url()).await.expect("the books")
+        PgConnection::connect(self.database.url())
+            .await
+            .expect("the books")
     }
 
     /// The one value of a query.
     pub async fn number(&self, query: &'static str) -> i64 {
         let mut books = self.books().await;
-        let row = sqlx::query(query).fetch_one(&mut books).await.expect("a row");
+        let row = sqlx::query(query)
+            .fetch_one(&mut books)
+            .await
+            .expect("a row");
         row.try_get::<i64, _>(0).expect("a bigint")
     }
 
@@ -269,7 +292,10 @@ impl Booked {
     /// How each attempt ended, in order.
     pub fn outcomes(&self) -> Vec<&str> {
         let attempts = self.attempts.as_array().expect("a list");
-        attempts.iter().map(|attempt| attempt["outcome"].as_str().expect("a word")).collect()
+        attempts
+            .iter()
+            .map(|attempt| attempt["outcome"].as_str().expect("a word"))
+            .collect()
     }
 }
 
@@ -293,7 +319,10 @@ fn variables(database: &TestDatabase, redis_url: &str) -> Vec<(String, String)> 
     .collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the harness is told where the servers are")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness is told where the servers are"
+)]
 fn test_redis_url() -> String {
     std::env::var("SYNAXIS_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned())
 }
@@ -307,7 +336,10 @@ fn name_of(database: &TestDatabase) -> &str {
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let began = Instant::now();
     while !condition().await {
-        assert!(began.elapsed() < Duration::from_secs(10), "it never came to be that {what}");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "it never came to be that {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -33,7 +33,10 @@ pub struct Answer {
 
 impl<'a> KeyOrder<'a> {
     pub fn new(stack: &'a TestStack) -> Self {
-        Self { stack, arguments: Vec::new() }
+        Self {
+            stack,
+            arguments: Vec::new(),
+        }
     }
 
     /// A flag of `synaxis keys create`.
@@ -52,7 +55,11 @@ impl<'a> KeyOrder<'a> {
         Key {
             text: created["api_key"].as_str().expect("a key").to_owned(),
             id: created["public_id"].as_str().expect("an id").to_owned(),
-            base_url: self.stack.proxies.first().map_or(String::new(), super::Proxy::base_url),
+            base_url: self
+                .stack
+                .proxies
+                .first()
+                .map_or(String::new(), super::Proxy::base_url),
             client: client(),
         }
     }
@@ -71,17 +78,30 @@ pub fn client() -> Client {
 impl Key {
     /// The same key with other text.
     pub fn but(&self, text: &str) -> Self {
-        Self { text: text.to_owned(), ..self.clone() }
+        Self {
+            text: text.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The same key at another proxy.
     pub fn at(&self, proxy: &super::Proxy) -> Self {
-        Self { base_url: proxy.base_url(), ..self.clone() }
+        Self {
+            base_url: proxy.base_url(),
+            ..self.clone()
+        }
     }
 
     /// Says something to the model every provider sells.
     pub async fn chat(&self, words: &str) -> Answer {
         self.post("/chat/completions", &chat(words)).await
+    }
+
+    /// Says something; `None` when the connection broke.
+    pub async fn try_chat(&self, words: &str) -> Option<u16> {
+        let response = self.send("/chat/completions", &chat(words)).await.ok()?;
+        let status = response.status().as_u16();
+        response.bytes().await.ok().map(|_| status)
     }
 
     /// Posts a body and waits for the whole answer.
@@ -92,7 +112,12 @@ impl Key {
     /// Posts a body; the answer is still to be read.
     pub async fn send(&self, path: &str, body: &Value) -> reqwest::Result<Response> {
         let url = format!("{}{path}", self.base_url);
-        self.client.post(url).bearer_auth(&self.text).json(body).send().await
+        self.client
+            .post(url)
+            .bearer_auth(&self.text)
+            .json(body)
+            .send()
+            .await
     }
 
     /// Gets a path.
@@ -123,7 +148,11 @@ impl Answer {
         while let Some(Ok(piece)) = pieces.next().await {
             bytes.extend_from_slice(&piece);
         }
-        Self { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+        Self {
+            status,
+            headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
     }
 
     /// The answer as JSON.
@@ -133,16 +162,25 @@ impl Answer {
 
     /// The stable word of an error.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// A header's text.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The data of every event of a stream.
     pub fn events(&self) -> Vec<&str> {
-        self.text.lines().filter_map(|line| line.strip_prefix("data: ")).collect()
+        self.text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect()
     }
 }

@@ -36,10 +36,18 @@ impl Provider {
             .expect("a provider");
         let began = Instant::now();
         while TcpStream::connect(&address).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(10), "the provider does not listen");
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "the provider does not listen"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
-        Self { name: name.to_owned(), address, child, folder }
+        Self {
+            name: name.to_owned(),
+            address,
+            child,
+            folder,
+        }
     }
 
     /// Its lines of a catalog file.
@@ -55,9 +63,17 @@ impl Provider {
     /// Makes it misbehave from now on; nothing is good behaviour.
     pub async fn fault(&self, spec: &str) {
         let url = format!("http://{}/__fault", self.address);
-        let sent = super::people::client().put(url).body(spec.to_owned()).send().await;
+        let sent = super::people::client()
+            .put(url)
+            .body(spec.to_owned())
+            .send()
+            .await;
         let answer = sent.expect("an answer");
-        assert!(answer.status().is_success(), "{spec}: {:?}", answer.text().await);
+        assert!(
+            answer.status().is_success(),
+            "{spec}: {:?}",
+            answer.text().await
+        );
     }
 
     /// Stops it for good.
@@ -69,7 +85,9 @@ impl Provider {
     /// Every call it has seen to its end.
     pub fn log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.path().join("calls.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
     }
 
     /// How many calls it has seen to their end.
@@ -81,7 +99,11 @@ impl Provider {
     pub async fn wait_for_end(&self, calls: usize) -> Vec<Value> {
         let began = Instant::now();
         while self.calls() < calls {
-            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", self.log());
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.log()

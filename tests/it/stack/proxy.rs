@@ -103,11 +103,18 @@ impl Proxy {
     pub async fn ready(&self) {
         let began = Instant::now();
         loop {
-            if self.get("/readyz").await.is_some_and(|(status, _)| status == 200) {
+            if self
+                .get("/readyz")
+                .await
+                .is_some_and(|(status, _)| status == 200)
+            {
                 return;
             }
             let said = std::fs::read_to_string(self.folder.join("proxy.log")).unwrap_or_default();
-            assert!(began.elapsed() < Duration::from_secs(30), "the proxy is not ready:\n{said}");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the proxy is not ready:\n{said}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -123,9 +130,12 @@ impl Proxy {
     pub async fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics").await.expect("metrics");
         let lines = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with([' ', '{']))
         });
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Where clients point their base URL.
@@ -160,8 +170,14 @@ impl Proxy {
     pub fn resident_kb(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or_default()
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap_or_default();
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default()
     }
 
     /// What it logged.

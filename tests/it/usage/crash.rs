@@ -5,12 +5,15 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
 };
 
 use sqlx::Row;
 use synaxis::{
-    base::RequestId,
-    usage::{Entry, Finish, Flusher},
+    base::{RequestId, Secret, tasks::Tasks},
+    store::postgres::{self, Postgres, Role},
+    usage::{Entry, Finish, Flusher, Settings},
 };
 
 use super::{
@@ -23,7 +26,10 @@ const WRITE_TO: &str = "SYNAXIS_TEST_WRITE_TO";
 
 async fn drain(folder: &Path, database: &Database) {
     let mut flusher = Flusher::new(open(&settings(folder)));
-    flusher.drain(&database.proxy, &|_| {}).await.unwrap();
+    flusher
+        .drain(&database.proxy, &|_| {})
+        .await
+        .expect("everything is booked");
 }
 
 #[test]
@@ -45,6 +51,77 @@ fn a_process_of_its_own_writes_until_it_is_killed() {
     }
 }
 
+/// Names the folder to the copy of this binary that may write short files only.
+const WRITE_SHORT_TO: &str = "SYNAXIS_TEST_WRITE_SHORT_TO";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_its_own_meets_its_limit_of_file_sizes() {
+    let Some(folder) = std::env::var_os(WRITE_SHORT_TO) else {
+        return;
+    };
+    let limit = rustix::process::Rlimit {
+        current: Some(1_000_000),
+        maximum: Some(1_000_000),
+    };
+    let spool = open(&Settings {
+        segment_bytes: 64 * 1024 * 1024,
+        cap_bytes: 1024 * 1024 * 1024,
+        ..settings(&PathBuf::from(folder))
+    });
+    let nowhere = postgres::Settings {
+        url: Secret::new("postgres://nobody@127.0.0.1:1/nothing".to_owned()),
+        ..postgres::Settings::default()
+    };
+    let away = Postgres::connect(&nowhere, Role::Proxy).unwrap();
+    let flusher = Flusher::new(Arc::clone(&spool));
+    Tasks::default().spawn("flusher", flusher.run(away, |_| {}, std::future::pending()));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+
+    let calls: Vec<Entry> = (0..)
+        .map(entry)
+        .take_while(|call| spool.intend(&intent(call)).is_ok())
+        .collect();
+    assert!(spool.is_full());
+    for call in &calls {
+        spool.done(call).unwrap();
+    }
+    // What stands in memory is lost with this process; the intents are not.
+    assert!(calls.len() > 100, "{}", calls.len());
+    std::fs::write(
+        spool.settings().spool_dir.join("survived"),
+        calls.len().to_string(),
+    )
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_sizes_refuses_calls_and_ends_no_process() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+
+    let limited = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "usage::crash::a_process_of_its_own_meets_its_limit_of_file_sizes",
+        ])
+        .env(WRITE_SHORT_TO, folder.path())
+        .output()
+        .unwrap();
+
+    assert!(
+        limited.status.success(),
+        "{}",
+        String::from_utf8_lossy(&limited.stdout)
+    );
+    let calls = std::fs::read_to_string(folder.path().join("survived")).unwrap();
+    drain(folder.path(), &database).await;
+    let booked = database
+        .number("select count(*) from operations.usage_entries")
+        .await;
+    assert_eq!(booked.to_string(), calls);
+}
+
 /// What a killed writer had acknowledged.
 #[derive(Default)]
 struct Acknowledged {
@@ -54,7 +131,7 @@ struct Acknowledged {
 
 /// Starts a writer, kills it after `lines` acknowledgements, and adds up what it said until its last breath.
 fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) {
-    let mut writer = Command::new(std::env::current_exe().unwrap())
+    let mut writer = Command::new(std::env::current_exe().expect("this binary is there"))
         .args([
             "--exact",
             "--nocapture",
@@ -64,26 +141,28 @@ fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) 
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
+        .expect("the writer starts");
+    let mut said = BufReader::new(writer.stdout.take().expect("its output is heard")).lines();
     let mut hear = |line: String| {
         // The test runner's own words stand before the first one.
         if let Some(at) = line.find("began ") {
-            acknowledged.began.insert(line[at + 6..].parse().unwrap());
+            acknowledged
+                .began
+                .insert(line[at + 6..].parse().expect("an id"));
         } else if let Some(id) = line.strip_prefix("ended ").filter(|id| id.len() == 36) {
-            acknowledged.ended.insert(id.parse().unwrap());
+            acknowledged.ended.insert(id.parse().expect("an id"));
         }
     };
     said.by_ref()
         .map_while(Result::ok)
         .take(lines)
         .for_each(&mut hear);
-    writer.kill().unwrap();
+    writer.kill().expect("the writer can be killed");
     let mut rest: Vec<String> = said.map_while(Result::ok).collect();
     // The last line may be half a line.
     rest.retain(|line| line.len() == "began ".len() + 36);
     rest.into_iter().for_each(&mut hear);
-    writer.wait().unwrap();
+    writer.wait().expect("the writer ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +185,7 @@ async fn a_killed_process_loses_no_call_it_acknowledged() {
         .filter(|row| row.get(1))
         .map(|row| RequestId(row.get(0)))
         .collect();
-    eprintln!(
+    figure!(
         "5 processes killed: {} calls began, {} ended; {} rows, {} of them complete",
         acknowledged.began.len(),
         acknowledged.ended.len(),

@@ -62,7 +62,7 @@ impl Database {
 const ROLL_UP_FAULTS: &str = "
     with truth as (
         select organization_id, date_trunc('hour', at, 'UTC') as hour, api_key_id, group_id, user_id, model_id, offer_id,
-            provider_id, count(*) as requests, count(*) filter (where status >= 400) as failed_requests,
+            provider_id, count(*) as requests, count(*) filter (where status >= 400 or status = 0) as failed_requests,
             count(*) filter (where is_estimated) as estimated_requests, count(*) filter (where is_stream) as streamed_requests,
             sum(input_tokens) as input_tokens, sum(cached_tokens) as cached_tokens, sum(cache_write_tokens) as cache_write_tokens,
             sum(output_tokens) as output_tokens, sum(reasoning_tokens) as reasoning_tokens, sum(cost_nano_usd) as cost_nano_usd,

@@ -67,6 +67,7 @@ pub fn intent(entry: &Entry) -> Intent {
     Intent(Entry {
         finish: Finish::Abandoned,
         is_estimated: true,
+        status: 0,
         first_byte_ms: None,
         cost_nano_usd: NanoUsd(9_000_000),
         saved_nano_usd: NanoUsd::ZERO,

@@ -30,7 +30,10 @@ fn ignore(_: RequestId) {}
 /// Empties a folder as a process that has just started would.
 async fn drain(folder: &Path, postgres: &Postgres) {
     let mut flusher = Flusher::new(open(&settings(folder)));
-    flusher.drain(postgres, &ignore).await.unwrap();
+    flusher
+        .drain(postgres, &ignore)
+        .await
+        .expect("everything is booked");
 }
 
 /// A flusher that runs until it is told to stop.
@@ -51,7 +54,7 @@ impl Running {
             let shutdown = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            let note = move |id| seen.lock().unwrap().push(id);
+            let note = move |id| seen.lock().expect("nobody panicked").push(id);
             flusher.run(postgres, note, shutdown).await;
         });
         Self {
@@ -64,7 +67,7 @@ impl Running {
     async fn stop(self) -> Vec<RequestId> {
         self.stop.send_replace(true);
         assert!(self.tasks.wait(Duration::from_secs(20)).await);
-        std::mem::take(&mut self.booked.lock().unwrap())
+        std::mem::take(&mut self.booked.lock().expect("nobody panicked"))
     }
 }
 
@@ -72,10 +75,10 @@ impl Running {
 fn call(spool: &Spool, count: u64) -> Vec<Entry> {
     let entries: Vec<Entry> = (0..count).map(entry).collect();
     for entry in &entries {
-        spool.intend(&intent(entry)).unwrap();
+        spool.intend(&intent(entry)).expect("the spool takes it");
     }
     for entry in &entries {
-        spool.done(entry).unwrap();
+        spool.done(entry).expect("the spool takes it");
     }
     entries
 }
@@ -103,7 +106,7 @@ async fn what_was_written_is_booked_within_half_a_second_and_told() {
     .await;
     let mut booked = running.stop().await;
 
-    eprintln!("50 calls were in the books after {waited:?}");
+    figure!("50 calls were in the books after {waited:?}");
     assert!(waited < Duration::from_millis(1_000), "{waited:?}");
     booked.sort_unstable();
     let mut told: Vec<RequestId> = entries.iter().map(|entry| entry.request_id).collect();
@@ -163,6 +166,29 @@ async fn one_long_call_keeps_no_segment_and_is_not_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_tries_several_offers_keeps_no_segment_once_it_has_ended() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&settings(folder.path()));
+    let running = Running::start(&spool, database.open(Role::Proxy));
+    let trying: Vec<Entry> = (0..10).map(entry).collect();
+
+    for _ in 0..3 {
+        for entry in &trying {
+            spool.intend(&intent(entry)).unwrap();
+        }
+        call(&spool, 300);
+    }
+    for entry in &trying {
+        spool.done(entry).unwrap();
+    }
+
+    within(Duration::from_secs(20), async || spool.bytes() == 0).await;
+    assert_eq!(database.number(COUNT).await, 910);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_away_slows_no_call_and_loses_none() {
     let database = Database::start().await;
     let relay = Relay::start(database.test_database().server().await).await;
@@ -191,7 +217,7 @@ async fn postgres_away_slows_no_call_and_loses_none() {
     })
     .await;
 
-    eprintln!("slowest write {slowest:?}; all booked {waited:?} after Postgres came back");
+    figure!("slowest write {slowest:?}; all booked {waited:?} after Postgres came back");
     assert!(slowest < Duration::from_millis(5), "{slowest:?}");
     running.stop().await;
     assert_eq!(database.roll_up_faults().await, Vec::<String>::new());
@@ -225,7 +251,7 @@ async fn connections_killed_during_the_replay_change_nothing() {
     .await;
 
     running.stop().await;
-    eprintln!("{} connections killed", kills.load(Ordering::Relaxed));
+    figure!("{} connections killed", kills.load(Ordering::Relaxed));
     let cost: u64 = entries.iter().map(|entry| entry.cost_nano_usd.0).sum();
     assert_eq!(database.number(COST).await, i64::try_from(cost).unwrap());
     assert_eq!(database.roll_up_faults().await, Vec::<String>::new());
@@ -268,7 +294,7 @@ async fn one_poisoned_entry_in_a_thousand_is_kept_aside_and_the_others_are_booke
 fn copy_shuffled(from: &Path, to: &Path) {
     let boots: std::collections::BTreeMap<String, String> = segments(from)
         .iter()
-        .map(|name| name.split('-').next().unwrap().to_owned())
+        .map(|name| name.split('-').next().expect("a name").to_owned())
         .map(|boot| {
             (
                 boot,
@@ -277,12 +303,12 @@ fn copy_shuffled(from: &Path, to: &Path) {
         })
         .collect();
     for name in segments(from) {
-        let (boot, number) = name.split_once('-').unwrap();
+        let (boot, number) = name.split_once('-').expect("a name");
         std::fs::copy(
             from.join(&name),
             to.join(format!("{}-{number}", boots[boot])),
         )
-        .unwrap();
+        .expect("the segment can be copied");
     }
 }
 
@@ -325,7 +351,7 @@ async fn four_flushers_with_the_same_segments_in_any_order_book_each_call_once()
 
     let count = i64::try_from(entries.len()).unwrap();
     let cost: u64 = entries.iter().map(|entry| entry.cost_nano_usd.0).sum();
-    eprintln!(
+    figure!(
         "{} entries offered four times in {elapsed:?}",
         entries.len()
     );
@@ -407,7 +433,7 @@ async fn entries_are_drained_by_the_ten_thousand_a_second() {
     let elapsed = began.elapsed();
 
     let rate = u128::from(ENTRIES) * 1_000 / elapsed.as_millis().max(1);
-    eprintln!("{rate} rows/s drained into Postgres");
+    figure!("{rate} rows/s drained into Postgres");
     assert_eq!(
         database.number(COUNT).await,
         i64::try_from(ENTRIES).unwrap()

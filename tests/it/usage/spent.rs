@@ -75,24 +75,26 @@ fn until(to: Moment, now: Moment) -> Moment {
 }
 
 async fn book(database: &Database, entries: &[Entry]) {
-    let mut conn = database.proxy.acquire().await.unwrap();
+    let mut conn = database.proxy.acquire().await.expect("Postgres runs");
     for part in entries.chunks(1_000) {
-        store::ingest(&mut conn, part).await.unwrap();
+        store::ingest(&mut conn, part)
+            .await
+            .expect("the entries are booked");
     }
 }
 
 async fn asked(database: &Database, limits: &serde_json::Value) -> Vec<i64> {
-    let mut conn = database.proxy.acquire().await.unwrap();
+    let mut conn = database.proxy.acquire().await.expect("Postgres runs");
     let answer: serde_json::Value = sqlx::query_scalar("select operations.spent($1, $2)")
         .bind(id(1))
         .bind(limits)
         .fetch_one(&mut *conn)
         .await
-        .unwrap();
-    let answer = answer.as_array().unwrap();
+        .expect("the books answer");
+    let answer = answer.as_array().expect("an array");
     answer
         .iter()
-        .map(|one| one["spent"].as_i64().unwrap())
+        .map(|one| one["spent"].as_i64().expect("a number"))
         .collect()
 }
 

@@ -134,7 +134,7 @@ mod small_disk {
     pub struct Disk(tempfile::TempDir);
 
     pub fn mount() -> Option<Disk> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
             .arg(folder.path())
@@ -150,7 +150,7 @@ mod small_disk {
 
         /// Takes every byte that is left.
         pub fn fill(&self, block: &Path) {
-            let mut file = std::fs::File::create(block).unwrap();
+            let mut file = std::fs::File::create(block).expect("the disk takes a file");
             for size in [64 * 1024, 4 * 1024] {
                 while file.write_all(&vec![1; size]).is_ok() {}
             }
@@ -189,7 +189,7 @@ fn writing_a_call_down_costs_microseconds() {
     }
     let writing = began.elapsed() / CALLS;
 
-    eprintln!(
+    figure!(
         "a record of {} bytes: {encoding:?} to encode, {writing:?} altogether",
         json.len()
     );

@@ -1,0 +1,84 @@
+#!lua
+-- What every script of the ledger shares; the script's own file follows it.
+--
+-- A counter is a packed list:
+--   1  the epoch it was seeded in; 0: it is not, so how much was used is unknown
+--   2  the epoch of what proxies asserted before it was seeded    3  how much that is
+--   4  the newest slot of the ring, or the start of the calendar window (ms)
+--   5  what is used in the calendar window, or 5..29 a ring of 25 slots: the current one and the 24 before
+-- `width` is a slot's width in ms, 0 for calendar windows. A counter of what is in flight is a ring over the
+-- moments the leases end: `lead` is the lease, 0 for all others.
+--
+-- A hold's record is 'H' and a packed list: 1 epoch, 2 bid, then six per charge: key, meter, is own, width, slot,
+-- amount. 'S' and the epoch: settled. 'X': cancelled, perhaps before it was admitted.
+-- Keys named in a record live in the record's slot of a cluster.
+local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) -- the clock
+local floor, max, min, sub = math.floor, math.max, math.min, string.sub
+local DAY, RECORD, ENDED, IN_FLIGHT = 86400000, 86400000, 60000, 5
+
+local function open(key)
+  local packed = redis.call('GET', key)
+  return packed and {cmsgpack.unpack(packed)}
+end
+
+local function keep(key, counter, ttl)
+  redis.call('SET', key, cmsgpack.pack(unpack(counter)), 'PX', ttl)
+end
+
+local function fresh(width, at)
+  local counter = {0, 0, 0, at, 0}
+  if width > 0 then for i = 6, 29 do counter[i] = 0 end end
+  return counter
+end
+
+-- Moves a ring on to `slot` and returns its sum.
+local function roll_ring(counter, slot)
+  local newest, sum = counter[4], 0
+  if slot > newest then
+    for i = max(newest + 1, slot - 24), slot do counter[5 + i % 25] = 0 end
+    counter[4] = slot
+  end
+  for i = 5, 29 do sum = sum + counter[i] end
+  if slot < newest - 1 then
+    -- The server's clock was put back: all that was counted counts from this slot on, so that nothing is
+    -- permitted twice and the ring does not stand still until the clock has caught up.
+    for i = 5, 29 do counter[i] = 0 end
+    counter[4] = slot
+    counter[5 + slot % 25] = sum
+  end
+  return sum
+end
+
+-- Moves a calendar counter on to the window [start, stop) and returns what is used in it.
+local function roll_window(counter, start, stop)
+  if start > counter[4] then
+    counter[3], counter[4], counter[5] = 0, start, 0
+  elseif counter[4] > stop then
+    -- The clock was put back by more than a window. Less is covered by staying in the newer window.
+    counter[4] = start
+  end
+  return counter[5]
+end
+
+-- Changes what a counter counts in `slot`, if that is still counted.
+local function amend(counter, width, slot, by)
+  if width == 0 then
+    if counter[4] == slot then counter[5] = max(0, counter[5] + by) end
+  elseif slot > counter[4] - 25 then
+    local i = 5 + min(slot, counter[4]) % 25
+    counter[i] = max(0, counter[i] + by)
+  end
+end
+
+local function epoch_of(value, token)
+  if not value or sub(value, 1, #token) ~= token then return nil end
+  return tonumber(string.match(token, '^%d+')), tonumber(sub(value, #token + 1))
+end
+
+local function unpack_record(record)
+  return {cmsgpack.unpack(sub(record, 2))}
+end
+
+local function keep_record(key, list)
+  redis.call('SET', key, 'H' .. cmsgpack.pack(unpack(list)), 'PX', RECORD)
+end

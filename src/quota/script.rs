@@ -1,0 +1,144 @@
+//! The scripts, what their answers mean, and the arguments they take: whole numbers in one flat JSON list.
+
+use std::cell::RefCell;
+
+use crate::{quota::Actual, quota::limit::COUNTABLE, store::redis::Script};
+
+/// What an admission's answer begins with.
+pub(super) const HELD: i64 = 1;
+pub(super) const DENIED: i64 = 2;
+pub(super) const FULL: i64 = 3;
+pub(super) const TOO_LARGE: i64 = 4;
+pub(super) const OTHER_EPOCH: i64 = 5;
+pub(super) const CLOSED: i64 = 6;
+pub(super) const UNSEEDED: i64 = 7;
+pub(super) const CLOCK: i64 = 8;
+pub(super) const ENDED: i64 = 9;
+pub(super) const UNKNOWN_HOLD: i64 = 10;
+
+const COUNTER: &str = include_str!("lua/counter.lua");
+const CLOCK_MARK: &str = "-- the clock";
+
+/// All scripts of the ledger.
+#[derive(Debug)]
+pub struct Scripts {
+    pub(super) admit: Script,
+    pub(super) settle: Script,
+    pub(super) renew: Script,
+    pub(super) seed: Script,
+    pub(super) reassert: Script,
+    pub(super) epoch: Script,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self::over(COUNTER)
+    }
+}
+
+impl Scripts {
+    /// Returns the scripts with another clock: `line` sets `now`, in milliseconds. For tests that wind time.
+    #[must_use]
+    pub fn with_clock(line: &str) -> Self {
+        let common: Vec<&str> = COUNTER
+            .lines()
+            .map(|known| {
+                if known.ends_with(CLOCK_MARK) {
+                    line
+                } else {
+                    known
+                }
+            })
+            .collect();
+        Self::over(&(common.join("\n") + "\n"))
+    }
+
+    fn over(common: &str) -> Self {
+        let script = |own: &str| Script::new(format!("{common}{own}"));
+        Self {
+            admit: script(include_str!("lua/admit.lua")),
+            settle: script(include_str!("lua/settle.lua")),
+            renew: script(include_str!("lua/renew.lua")),
+            seed: script(include_str!("lua/seed.lua")),
+            reassert: script(include_str!("lua/reassert.lua")),
+            epoch: script(include_str!("lua/epoch.lua")),
+        }
+    }
+}
+
+/// A flat JSON list of whole numbers, being written.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    text: String,
+}
+
+impl Numbers {
+    pub(super) fn push(&mut self, number: u64) -> &mut Self {
+        self.text.push(if self.text.is_empty() { '[' } else { ',' });
+        self.text
+            .push_str(itoa::Buffer::new().format(number.min(COUNTABLE)));
+        self
+    }
+
+    pub(super) fn push_millis(&mut self, millis: i64) -> &mut Self {
+        self.push(u64::try_from(millis).unwrap_or_default())
+    }
+
+    pub(super) fn push_actual(&mut self, actual: &Actual) -> &mut Self {
+        self.push(actual.requests)
+            .push(actual.input)
+            .push(actual.output)
+            .push(actual.cost_nano_usd)
+    }
+
+    pub(super) fn finish(&mut self) -> &str {
+        self.text
+            .push_str(if self.text.is_empty() { "[]" } else { "]" });
+        &self.text
+    }
+}
+
+/// Texts that are written anew for every call; kept per thread so that their memory is.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) name: String,
+    pub(super) numbers: Numbers,
+}
+
+/// Lends this thread's texts, emptied.
+pub(super) fn with_scratch<T>(write: impl FnOnce(&mut Scratch) -> T) -> T {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.name.clear();
+        scratch.numbers.text.clear();
+        write(scratch)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_one_flat_list() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.finish(), "[]");
+        let mut numbers = Numbers::default();
+        assert_eq!(
+            numbers.push(7).push(u64::MAX).finish(),
+            "[7,9007199254740991]"
+        );
+    }
+
+    #[test]
+    fn the_clock_is_one_line_of_what_all_scripts_share() {
+        let marked = COUNTER
+            .lines()
+            .filter(|line| line.ends_with(CLOCK_MARK))
+            .count();
+        assert_eq!(marked, 1);
+        assert!(COUNTER.starts_with("#!lua\n"));
+    }
+}

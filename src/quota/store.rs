@@ -1,0 +1,84 @@
+//! What the books say was spent: where counters begin when Redis does not know.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Meter, Subject};
+use crate::{
+    base::OrganizationId,
+    store::{Postgres, StoreError},
+};
+
+/// One question to the books: how much of a meter a subject used in a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// The limit it is asked for.
+    pub id: Uuid,
+    /// Whose use.
+    pub subject: Subject,
+    /// Of what.
+    pub meter: Meter,
+    /// From when on, in milliseconds since 1970.
+    pub from: i64,
+    /// Until when, exclusive.
+    pub to: i64,
+}
+
+/// The books cannot be read, so what was spent is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("the books cannot be read")]
+pub struct BooksAway(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Whoever knows what was spent.
+#[async_trait]
+pub trait Books: Send + Sync {
+    /// Returns what was booked for each span, in order. Sees everything committed before the call.
+    async fn spent(
+        &self,
+        organization: OrganizationId,
+        spans: &[Span],
+    ) -> Result<Vec<u64>, BooksAway>;
+}
+
+/// The books in Postgres.
+#[derive(Clone, Debug)]
+pub struct PostgresBooks(Postgres);
+
+/// What the books answer for one span.
+#[derive(Deserialize)]
+struct Spent {
+    spent: u64,
+}
+
+impl PostgresBooks {
+    /// Reads through `postgres`, which may be away.
+    #[must_use]
+    pub fn new(postgres: Postgres) -> Self {
+        Self(postgres)
+    }
+}
+
+#[async_trait]
+impl Books for PostgresBooks {
+    async fn spent(
+        &self,
+        organization: OrganizationId,
+        spans: &[Span],
+    ) -> Result<Vec<u64>, BooksAway> {
+        let away = |error: StoreError| BooksAway(error.into());
+        let asked = serde_json::to_value(spans).map_err(|error| BooksAway(error.into()))?;
+        let mut conn = self.0.acquire().await.map_err(away)?;
+        let answer = sqlx::query_scalar!(
+            r#"select operations.spent($1, $2) as "spent!""#,
+            organization.uuid(),
+            asked,
+        )
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(|error| away(error.into()))?;
+        let spent: Vec<Spent> =
+            serde_json::from_value(answer).map_err(|error| BooksAway(error.into()))?;
+        Ok(spent.into_iter().map(|one| one.spent).collect())
+    }
+}

@@ -1,0 +1,213 @@
+//! The rows of a snapshot as the books write them, and the nouns they become.
+
+use chrono_tz::Tz;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use url::Url;
+use uuid::Uuid;
+
+use super::build::BadSnapshot;
+use crate::{
+    base::{
+        AllowanceId, CredentialId, ModelId, Moment, OfferId, OrganizationId, ProviderId, Tokens,
+    },
+    catalog::{
+        Ability, Alias, Allowance, AllowanceMeter, AllowanceWindow, Deadlines, Dialect, Model,
+        Price, Quirks, Tier, vault::Sealed,
+    },
+};
+
+/// No section of a snapshot is longer.
+const MOST_ROWS: usize = 500_000;
+
+/// A snapshot as it is written: the rows are read one by one, so that one wrong row of an organization can be left out.
+#[derive(Deserialize)]
+pub(super) struct Document<'a> {
+    pub(super) seq: i64,
+    pub(super) retired_offers: i64,
+    #[serde(borrow)]
+    pub(super) providers: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) credentials: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) models: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) offers: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) allowances: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) aliases: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ProviderRow {
+    pub(super) id: ProviderId,
+    pub(super) organization_id: Option<OrganizationId>,
+    pub(super) name: String,
+    pub(super) dialect: Dialect,
+    pub(super) base_url: Url,
+    pub(super) quirks: Quirks,
+    pub(super) deadlines: Deadlines,
+    pub(super) trains_on_data: bool,
+    pub(super) is_enabled: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CredentialRow {
+    pub(super) id: CredentialId,
+    pub(super) organization_id: Option<OrganizationId>,
+    pub(super) provider_id: ProviderId,
+    pub(super) is_enabled: bool,
+    sealing_key_id: String,
+    sealed_key: Hex,
+    sealed_secret: Hex,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ModelRow {
+    id: ModelId,
+    organization_id: Option<OrganizationId>,
+    name: String,
+    owned_by: String,
+    context_window: Option<Tokens>,
+    max_output: Option<Tokens>,
+    created_at_ms: i64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct OfferRow {
+    pub(super) id: OfferId,
+    pub(super) organization_id: Option<OrganizationId>,
+    pub(super) provider_id: ProviderId,
+    pub(super) model_id: ModelId,
+    pub(super) upstream_name: String,
+    pub(super) tier: Tier,
+    pub(super) abilities: Option<Vec<Ability>>,
+    pub(super) context_window: Option<Tokens>,
+    pub(super) max_output: Option<Tokens>,
+    pub(super) preference: i32,
+    pub(super) is_enabled: bool,
+    pub(super) price: Option<Price>,
+    pub(super) price_book: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct AllowanceRow {
+    id: AllowanceId,
+    pub(super) organization_id: Option<OrganizationId>,
+    pub(super) provider_id: ProviderId,
+    pub(super) offer_id: Option<OfferId>,
+    meter: AllowanceMeter,
+    amount: u64,
+    window: AllowanceWindow,
+    zone: Tz,
+    is_shared: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct AliasRow {
+    organization_id: Option<OrganizationId>,
+    name: String,
+    models: Vec<ModelId>,
+}
+
+/// Whose a row is, whatever else it says.
+#[derive(Deserialize)]
+struct Owned {
+    organization_id: Option<Uuid>,
+}
+
+/// Reads a section row by row. A wrong row of an organization is left out and counted; a wrong one of the platform,
+/// or one that does not say whose it is, spoils the whole.
+pub(super) fn rows<T: DeserializeOwned>(
+    section: &'static str,
+    raw: &[&RawValue],
+    left_out: &mut usize,
+) -> Result<Vec<T>, BadSnapshot> {
+    if MOST_ROWS < raw.len() {
+        return Err(BadSnapshot::TooMany { section });
+    }
+    let mut rows = Vec::with_capacity(raw.len());
+    for row in raw {
+        match serde_json::from_str(row.get()) {
+            Ok(row) => rows.push(row),
+            Err(error) if is_of_organization(row) => {
+                tracing::warn!(section, error = %error, "left out a row of an organization");
+                *left_out += 1;
+            }
+            Err(source) => return Err(BadSnapshot::Row { section, source }),
+        }
+    }
+    Ok(rows)
+}
+
+fn is_of_organization(row: &RawValue) -> bool {
+    serde_json::from_str::<Owned>(row.get()).is_ok_and(|row| row.organization_id.is_some())
+}
+
+impl CredentialRow {
+    pub(super) fn sealed(self) -> Sealed {
+        Sealed {
+            sealing_key_id: self.sealing_key_id,
+            sealed_key: self.sealed_key.0,
+            sealed_secret: self.sealed_secret.0,
+        }
+    }
+}
+
+impl From<ModelRow> for Model {
+    fn from(row: ModelRow) -> Self {
+        Self {
+            id: row.id,
+            organization_id: row.organization_id,
+            name: row.name,
+            owned_by: row.owned_by,
+            created: Moment::from_millis(row.created_at_ms),
+            context_window: row.context_window,
+            max_output: row.max_output,
+        }
+    }
+}
+
+impl From<&AllowanceRow> for Allowance {
+    fn from(row: &AllowanceRow) -> Self {
+        Self {
+            id: row.id,
+            meter: row.meter,
+            amount: row.amount,
+            window: row.window,
+            zone: row.zone,
+            is_shared: row.is_shared,
+        }
+    }
+}
+
+impl From<AliasRow> for Alias {
+    fn from(row: AliasRow) -> Self {
+        Self {
+            organization_id: row.organization_id,
+            name: row.name,
+            models: row.models,
+        }
+    }
+}
+
+/// Bytes written as hexadecimal digits.
+struct Hex(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || serde::de::Error::custom("not hexadecimal");
+        let digits = text.as_bytes().chunks(2).map(|pair| {
+            let pair = std::str::from_utf8(pair)
+                .ok()
+                .filter(|pair| pair.len() == 2)?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        digits
+            .collect::<Option<Vec<u8>>>()
+            .map(Self)
+            .ok_or_else(wrong)
+    }
+}
