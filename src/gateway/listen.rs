@@ -189,8 +189,10 @@ async fn converse(
     }
     // Nothing is set aside for a connection that says nothing.
     let patience = Duration::from_secs(settings.keepalive_s);
+    let mut first = [0];
     tokio::select! {
-        readable = timeout(patience, stream.readable()) => readable??,
+        // Readiness alone may be spurious; only a byte is a word.
+        peeked = timeout(patience, stream.peek(&mut first)) => { peeked??; }
         () = drain.reached(Phase::Draining) => return Ok(()),
     }
     let connection = Connection::new(address);

@@ -111,7 +111,11 @@ async fn what_is_no_proper_request_is_told_what_to_mend() {
     let key = stack.key().mint();
 
     for (body, code, param) in [
-        (json!({"messages": []}), "missing_required_field", "model"),
+        (
+            json!({"messages": [{"role": "user", "content": "x"}]}),
+            "missing_required_field",
+            "model",
+        ),
         (
             json!({"model": "swift", "messages": []}),
             "invalid_value",

@@ -119,7 +119,7 @@ async fn an_unknown_model_is_named_with_the_closest_ones() {
     let stack = TestStack::start().await;
     let key = stack.key().mint();
     let mut body = chat("hello");
-    body["model"] = json!("swfit");
+    body["model"] = json!("swif");
 
     let answer = key.post("/chat/completions", &body).await;
 
