@@ -121,6 +121,13 @@ impl Line {
     }
 }
 
+impl Drop for Line {
+    /// What ends a connection without another write must still reset it.
+    fn drop(&mut self) {
+        let _ = self.check();
+    }
+}
+
 impl AsyncRead for Line {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -149,6 +156,7 @@ impl AsyncWrite for Line {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 

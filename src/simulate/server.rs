@@ -195,6 +195,7 @@ fn decide(
     };
     record.entry.model.clone_from(&question.model);
     record.entry.is_stream = question.is_stream;
+    record.entry.input_tokens = question.input_tokens;
     let effect = provider.strike(&question.model);
     let latency = Duration::from_millis(provider.settings.latency_ms);
     if let Some(instead) = &effect.instead {
@@ -221,7 +222,6 @@ fn decide(
                 return with_headers(refused(record, &refusal, shape), standings);
             }
         };
-    record.entry.input_tokens = question.input_tokens;
     with_headers(answered(provider, &question, &effect, latency), standings)
 }
 
