@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command beside a throw-away `synaxis dev` of the debug build on free ports; all of it is gone when it ends.
-# The command finds where everything is in the file SYNAXIS_DEV_JSON names.
+# The command finds where everything is in dev.json: SYNAXIS_DEV_JSON names it, SYNAXIS_STATE_DIR its folder.
 #
 # Example: scripts/dev.sh sh -c 'curl -s "$(jq -r .admin_url "$SYNAXIS_DEV_JSON")/api/v1/version"'
 set -euo pipefail
@@ -27,7 +27,7 @@ cargo run --locked --quiet --manifest-path "$root/Cargo.toml" -- dev --state-dir
     >"$state/panel.txt" 2>&1 &
 dev=$!
 pids=("$dev")
-export SYNAXIS_DEV_JSON="$state/dev.json"
+export SYNAXIS_STATE_DIR="$state" SYNAXIS_DEV_JSON="$state/dev.json"
 for _ in $(seq 1200); do
     [ -e "$SYNAXIS_DEV_JSON" ] && break
     if ! kill -0 "$dev" 2>/dev/null; then
