@@ -213,7 +213,9 @@ impl Plane {
             connections,
             stop: watch::Sender::new(false),
         };
-        plane.tasks.spawn("catalog", snapshot::follow(view, source, catalog_news));
+        plane
+            .tasks
+            .spawn("catalog", snapshot::follow(view, source, catalog_news));
         plane.tasks.spawn("keys", keys.follow(key_news));
         plane.keep_news(feed);
         plane.keep_books(ledger, spool, postgres);

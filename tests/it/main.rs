@@ -16,4 +16,5 @@ mod gateway;
 mod isolation;
 mod keys;
 mod migrations;
+mod quota;
 mod usage;
