@@ -113,7 +113,7 @@ async fn model_call(
         &plan,
         expected,
     );
-    exchange.enter(&gateway.drain, &gateway.metrics);
+    exchange.call = Some(gateway.metrics.enter());
     let downstream = Downstream::new(
         session,
         &gateway.drain,
@@ -245,7 +245,7 @@ pub(super) async fn refuse(
 fn count(gateway: &Gateway, exchange: &Exchange, refusal: &Refusal) {
     let answer = refusal.answer();
     gateway.metrics.refused(answer.code);
-    if exchange.in_flight.is_some() {
+    if exchange.call.is_some() {
         return;
     }
     let elapsed = exchange.started.elapsed();

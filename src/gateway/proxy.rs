@@ -42,6 +42,7 @@ impl ProxyHttp for Gateway {
         if let Some(connection) = &exchange.connection {
             connection.head_is_read();
         }
+        exchange.under_way = Some(self.drain.enter());
         let is_serving = self.drain.phase() == Phase::Serving;
         session.set_keepalive(is_serving.then_some(self.settings.keepalive_s));
         session.set_min_send_rate(Some(MIN_SEND_RATE));

@@ -210,7 +210,7 @@ async fn open(
         &plan,
         expected,
     );
-    exchange.enter(&gateway.drain, &gateway.metrics);
+    exchange.call = Some(gateway.metrics.enter());
     let addresses = upstream::resolve(&gateway.egress, &candidate.offer.provider)
         .await
         .map_err(|_| unreachable())?;

@@ -48,20 +48,30 @@ impl Counters {
 #[derive(Debug)]
 pub struct Hold {
     id: RequestId,
+    organization: OrganizationId,
     /// None when the call has no limit and no allowance.
     desk: Option<Arc<Desk>>,
 }
 
 impl Hold {
-    pub(super) fn empty(id: RequestId) -> Self {
-        Self { id, desk: None }
-    }
-
-    pub(super) fn of(id: RequestId, desk: Arc<Desk>) -> Self {
+    pub(super) fn empty(id: RequestId, organization: OrganizationId) -> Self {
         Self {
             id,
+            organization,
+            desk: None,
+        }
+    }
+
+    pub(super) fn of(id: RequestId, organization: OrganizationId, desk: Arc<Desk>) -> Self {
+        Self {
+            id,
+            organization,
             desk: Some(desk),
         }
+    }
+
+    pub(super) fn organization(&self) -> OrganizationId {
+        self.organization
     }
 
     /// Returns the call it belongs to.

@@ -159,6 +159,7 @@ enum Answer {
         bid: usize,
         at: Moment,
         epoch: u64,
+        shadowed: u64,
         standings: Vec<Standing>,
     },
     Denied {
@@ -229,7 +230,7 @@ impl Ledger {
     /// When the limits cannot be asked; nothing is held then.
     pub async fn admit(&self, ask: Ask<'_>) -> Result<Decision, Unavailable> {
         if ask.limits.is_empty() && ask.bids.first().is_some_and(|bid| bid.own.is_empty()) {
-            let hold = Hold::empty(ask.id);
+            let hold = Hold::empty(ask.id, ask.organization);
             return Ok(Decision::Held {
                 hold,
                 bid: 0,
@@ -242,8 +243,10 @@ impl Ledger {
                 bid,
                 at,
                 epoch,
+                shadowed,
                 standings,
             }) => {
+                Counters::add(&self.desk.counters.shadowed, shadowed);
                 let hold = self.open(&form, bid, at, epoch).await?;
                 Ok(Decision::Held {
                     hold,
@@ -326,7 +329,7 @@ impl Ledger {
     ) -> Result<Adjusted, Unavailable> {
         let ask = Ask {
             id: hold.id(),
-            organization: OrganizationId(hold.id().uuid()),
+            organization: hold.organization(),
             limits,
             bids,
             now,
@@ -414,7 +417,7 @@ impl Ledger {
             .admit(ask.organization, ask.limits, ask.bids, ask.now, proxies);
         let bid = bid.ok_or(unavailable)?;
         Ok(Decision::Held {
-            hold: Hold::empty(ask.id),
+            hold: Hold::empty(ask.id, ask.organization),
             bid,
             standings: Vec::new(),
         })
@@ -430,7 +433,7 @@ impl Ledger {
     ) -> Result<Hold, Unavailable> {
         let account = Account::new(form.organization, at, form.charges(bid));
         self.desk.open(form.id, account);
-        let hold = Hold::of(form.id, Arc::clone(&self.desk));
+        let hold = Hold::of(form.id, form.organization, Arc::clone(&self.desk));
         match self.assert_if_other_than(epoch, form.id).await {
             Ok(()) => Ok(hold),
             Err(unavailable) => {
@@ -597,7 +600,8 @@ impl Ledger {
 fn read_answer(reply: &[i64], epoch: u64, form: &Form<'_>) -> Option<Result<Answer, Obstacle>> {
     let tenant_limit = |number: i64| usize::try_from(number - 1).ok();
     Some(match reply {
-        [script::HELD, bid, at, _, standings @ ..] => Ok(Answer::Held {
+        [script::HELD, bid, at, shadowed, standings @ ..] => Ok(Answer::Held {
+            shadowed: u64::try_from(*shadowed).unwrap_or_default(),
             bid: usize::try_from(bid - 1)
                 .ok()
                 .filter(|bid| *bid < form.bids.len())?,

@@ -53,11 +53,13 @@ impl Ledger {
         let Some(mut inbox) = inbox else {
             return;
         };
+        // What was taken from the queue outlives the loop that took it.
+        let mut taken = Vec::with_capacity(BATCH);
         {
             let upkeep = async {
                 tokio::join!(
                     self.beat(),
-                    self.end_holds(&mut inbox.endings),
+                    self.end_holds(&mut inbox.endings, &mut taken),
                     self.renew_leases(),
                     self.serve_seeds(inbox.wanted),
                 )
@@ -68,7 +70,7 @@ impl Ledger {
             }
         }
         inbox.endings.close();
-        if timeout(LAST_WORDS, self.end_holds(&mut inbox.endings))
+        if timeout(LAST_WORDS, self.end_holds(&mut inbox.endings, &mut taken))
             .await
             .is_err()
         {
@@ -231,15 +233,18 @@ impl Ledger {
     }
 
     /// Tells Redis how holds ended, in batches, until nobody can end one any more.
-    async fn end_holds(&self, endings: &mut UnboundedReceiver<Ending>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while 0 < endings.recv_many(&mut batch, BATCH).await {
-            let mut pauses = PAUSES.into_iter();
-            while !batch.is_empty() {
-                if self.end_batch(&mut batch).await.is_err() || !batch.is_empty() {
-                    let [.., longest] = PAUSES;
-                    sleep(pauses.next().unwrap_or(longest)).await;
+    async fn end_holds(&self, endings: &mut UnboundedReceiver<Ending>, taken: &mut Vec<Ending>) {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            if taken.is_empty() {
+                pauses = PAUSES.into_iter();
+                if endings.recv_many(taken, BATCH).await == 0 {
+                    return;
                 }
+            }
+            if self.end_batch(taken).await.is_err() || !taken.is_empty() {
+                let [.., longest] = PAUSES;
+                sleep(pauses.next().unwrap_or(longest)).await;
             }
         }
     }
@@ -256,13 +261,13 @@ impl Ledger {
         if reply.len() != batch.len() {
             return Err(RedisError::Garbled.into());
         }
-        let mut unheard = Vec::new();
-        for (ending, overruns) in batch.drain(..).zip(reply) {
-            if !self.is_heard(&ending, overruns).await {
-                unheard.push(ending);
-            }
+        // Nothing leaves the batch before its end is known: this may be dropped at any wait.
+        let mut heard = Vec::with_capacity(batch.len());
+        for (ending, overruns) in batch.iter().zip(reply) {
+            heard.push(self.is_heard(ending, overruns).await);
         }
-        *batch = unheard;
+        let mut heard = heard.into_iter();
+        batch.retain(|_| !heard.next().unwrap_or_default());
         Ok(())
     }
 

@@ -17,4 +17,5 @@ mod gateway;
 mod isolation;
 mod keys;
 mod migrations;
+mod quota;
 mod usage;

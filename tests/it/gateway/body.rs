@@ -127,7 +127,7 @@ async fn what_is_no_proper_request_is_told_what_to_mend() {
             "n",
         ),
         (
-            json!({"model": 7, "messages": []}),
+            json!({"model": 7, "messages": [{"role": "user", "content": "x"}]}),
             "invalid_value",
             "model",
         ),
