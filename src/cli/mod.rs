@@ -71,6 +71,8 @@ enum Command {
 /// Runs the command the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
+    // One provider of cryptography, whoever connects first.
+    let _was_installed_before = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     if let Some(parent) = cli.config.die_with_parent
         && let Err(error) = stop::die_with_parent(parent)
