@@ -5,12 +5,10 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
 };
 
-use rand::RngExt as _;
 use serde::Deserialize;
 
 use super::{
@@ -21,12 +19,6 @@ use crate::base::{Moment, OrganizationId};
 
 /// How many failures in a row make callers stop asking.
 const FAILURES: u32 = 5;
-
-/// How long nobody asks then, before one tries again.
-const PAUSE_MS: u64 = 250;
-
-/// How much longer at most, so that proxies do not try together.
-const JITTER_MS: u64 = 50;
 
 /// What to do with calls while Redis is away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -40,44 +32,24 @@ pub enum WhenAway {
 }
 
 /// Stops callers from asking a Redis that does not answer.
-#[derive(Debug)]
+///
+/// No caller is made to try whether it is back: the ledger's beat does, several times a second.
+#[derive(Debug, Default)]
 pub(super) struct Breaker {
-    began: Instant,
     failures: AtomicU32,
-    /// Milliseconds since `began` until which nobody asks; 0 when all may.
-    shut_until: AtomicU64,
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            failures: AtomicU32::new(0),
-            shut_until: AtomicU64::new(0),
-        }
-    }
+    is_shut: AtomicBool,
 }
 
 impl Breaker {
-    /// Says whether the caller may ask; after a pause exactly one may, until it is heard from.
+    /// Says whether callers may ask.
     pub(super) fn permits(&self) -> bool {
-        let until = self.shut_until.load(Ordering::Acquire);
-        if until == 0 {
-            return true;
-        }
-        let now = self.now();
-        if now < until {
-            return false;
-        }
-        self.shut_until
-            .compare_exchange(until, now + pause(), Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        !self.is_shut.load(Ordering::Acquire)
     }
 
     /// Notes an answer, whatever it said.
     pub(super) fn heard(&self) {
         self.failures.store(0, Ordering::Relaxed);
-        self.shut_until.store(0, Ordering::Release);
+        self.is_shut.store(false, Ordering::Release);
     }
 
     /// Notes that the connection failed.
@@ -88,28 +60,14 @@ impl Breaker {
                 .fetch_add(1, Ordering::Relaxed)
                 .saturating_add(1)
         {
-            self.shut_until
-                .store(self.now() + pause(), Ordering::Release);
+            self.is_shut.store(true, Ordering::Release);
         }
     }
 
     /// Notes a whole deadline of silence: one caller's patience is enough to know that Redis stands still.
     pub(super) fn silent(&self) {
-        self.failures.store(FAILURES, Ordering::Relaxed);
-        self.shut_until
-            .store(self.now() + pause(), Ordering::Release);
+        self.is_shut.store(true, Ordering::Release);
     }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-fn pause() -> u64 {
-    Duration::from_millis(PAUSE_MS + rand::rng().random_range(0..JITTER_MS))
-        .as_millis()
-        .try_into()
-        .unwrap_or(PAUSE_MS)
 }
 
 /// What this proxy permitted by itself: fixed windows, because half of nothing known is known exactly.

@@ -22,7 +22,7 @@ use super::{
     hold::{Account, Counters, Desk, End, Ending},
     script::{self, Scripts},
     seed::Wanted,
-    store::{Books, BooksAway},
+    store::Books,
 };
 use crate::{
     base::{Moment, OrganizationId, RequestId},
@@ -107,7 +107,7 @@ pub enum Unavailable {
     Rebuilding,
     /// What was spent is unknown, and the books cannot be read.
     #[error("what was spent is unknown")]
-    Books(#[from] BooksAway),
+    Books,
     /// The hold, or a call of the same id, had ended before.
     #[error("the call had ended before")]
     Ended,
@@ -143,7 +143,9 @@ pub struct Ledger {
     pub(super) beat_wanted: Notify,
     pub(super) wanted: mpsc::UnboundedSender<Wanted>,
     pub(super) inbox: Mutex<Option<Inbox>>,
+    /// Whether it was said that Redis fails, or that the books cannot be read.
     pub(super) is_complaining: AtomicBool,
+    pub(super) misses_books: AtomicBool,
     local: LocalShare,
 }
 
@@ -218,6 +220,7 @@ impl Ledger {
                 wanted: wanted_inbox,
             })),
             is_complaining: AtomicBool::new(false),
+            misses_books: AtomicBool::new(false),
             local: LocalShare::default(),
         })
     }
@@ -584,7 +587,8 @@ impl Ledger {
         Counters::add(&self.desk.counters.redis_errors, 1);
         match error {
             RedisError::Late => self.breaker.silent(),
-            _ => self.breaker.failed(),
+            RedisError::Unreachable(_) => self.breaker.failed(),
+            RedisError::Address(_) | RedisError::Refused(_) | RedisError::Garbled => {}
         }
         if !self
             .is_complaining

@@ -1,8 +1,12 @@
 //! Unknown counters begin from the books: one question per organization at a time, for all who wait.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, oneshot},
     time::timeout,
@@ -21,7 +25,10 @@ use crate::{
 };
 
 /// How long the books may take to answer.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long an answer of Redis may have been under way when the counters it missed were seeded.
+const RECENT: Duration = Duration::from_millis(100);
 
 /// Past every clock's error: what is booked a little ahead of Redis's clock was spent, too.
 const AHEAD_MS: i64 = 86_400_000;
@@ -32,6 +39,37 @@ pub(super) struct Wanted {
     limits: Vec<Limit>,
     at: Moment,
     done: oneshot::Sender<Result<(), Unavailable>>,
+}
+
+/// Counters that were made known a moment ago: whoever was told otherwise just before need not ask the books.
+struct Seeded {
+    epoch: u64,
+    at: Instant,
+    counters: HashSet<Counter>,
+}
+
+impl Seeded {
+    fn covers(&self, wanted: &Wanted, epoch: u64) -> bool {
+        let organization = wanted.organization;
+        self.epoch == epoch
+            && self.at.elapsed() < RECENT
+            && wanted
+                .limits
+                .iter()
+                .all(|limit| self.counters.contains(&Counter::of(limit, organization)))
+    }
+}
+
+/// For whom the books were asked, and what is known since.
+type Served = (OrganizationId, Option<Seeded>);
+
+/// Why counters stay unknown.
+#[derive(Debug, thiserror::Error)]
+enum Unseeded {
+    #[error(transparent)]
+    Books(#[from] BooksAway),
+    #[error(transparent)]
+    Redis(#[from] Unavailable),
 }
 
 /// All who wait for one organization, since the last question for it was asked.
@@ -75,14 +113,24 @@ impl Ledger {
     pub(super) async fn serve_seeds(&self, mut inbox: UnboundedReceiver<Wanted>) {
         let mut waiting: HashMap<OrganizationId, Batch> = HashMap::new();
         let mut busy: HashSet<OrganizationId> = HashSet::new();
-        let mut questions = FuturesUnordered::new();
+        let mut recent: HashMap<OrganizationId, Seeded> = HashMap::new();
+        let mut questions = FuturesUnordered::<BoxFuture<'_, Served>>::new();
         loop {
             tokio::select! {
                 Some(wanted) = inbox.recv() => {
+                    let seeded = recent.get(&wanted.organization);
+                    if seeded.is_some_and(|seeded| seeded.covers(&wanted, self.epoch.load().id)) {
+                        let _ = wanted.done.send(Ok(()));
+                        continue;
+                    }
                     waiting.entry(wanted.organization).or_default().add(wanted);
                 }
-                Some(organization) = questions.next(), if !questions.is_empty() => {
+                Some((organization, seeded)) = questions.next(), if !questions.is_empty() => {
                     busy.remove(&organization);
+                    recent.retain(|_, seeded: &mut Seeded| seeded.at.elapsed() < RECENT);
+                    if let Some(seeded) = seeded {
+                        recent.insert(organization, seeded);
+                    }
                 }
                 else => return,
             }
@@ -94,30 +142,47 @@ impl Ledger {
             for organization in ready {
                 let batch = waiting.remove(&organization).unwrap_or_default();
                 busy.insert(organization);
-                questions.push(self.serve(organization, batch));
+                questions.push(Box::pin(self.serve(organization, batch)));
             }
         }
     }
 
-    async fn serve(&self, organization: OrganizationId, batch: Batch) -> OrganizationId {
+    async fn serve(&self, organization: OrganizationId, batch: Batch) -> Served {
+        let epoch = self.epoch.load().id;
         let limits: Vec<(Counter, Limit)> = batch.limits.into_iter().collect();
         let result = self.seed_from_books(organization, &limits, batch.at).await;
-        if let Err(error) = &result {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                "counters could not be seeded"
-            );
-        }
+        self.complain(&result);
         for waiting in batch.waiting {
-            let answer = if result.is_ok() {
-                Ok(())
-            } else {
-                Err(Unavailable::Rebuilding)
+            let answer = match &result {
+                Ok(()) => Ok(()),
+                Err(Unseeded::Books(_)) => Err(Unavailable::Books),
+                Err(Unseeded::Redis(_)) => Err(Unavailable::Rebuilding),
             };
             // Whoever went away meanwhile needs no answer.
             let _ = waiting.send(answer);
         }
-        organization
+        let seeded = result.is_ok().then(|| Seeded {
+            epoch,
+            at: Instant::now(),
+            counters: limits.into_iter().map(|(counter, _)| counter).collect(),
+        });
+        (organization, seeded)
+    }
+
+    /// Says once that the books are away, not once per call.
+    fn complain(&self, result: &Result<(), Unseeded>) {
+        let is_away = matches!(result, Err(Unseeded::Books(_)));
+        let was_away = self.misses_books.swap(is_away, Ordering::Relaxed);
+        match result {
+            Err(error) if !was_away => {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "counters could not be seeded"
+                );
+            }
+            Ok(()) if was_away => tracing::info!("counters can be seeded again"),
+            Ok(()) | Err(_) => {}
+        }
     }
 
     async fn seed_from_books(
@@ -125,7 +190,7 @@ impl Ledger {
         organization: OrganizationId,
         limits: &[(Counter, Limit)],
         at: Moment,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Unseeded> {
         let spans: Vec<Span> = limits
             .iter()
             .map(|(counter, limit)| self.span(counter, limit, at))

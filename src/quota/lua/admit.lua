@@ -1,4 +1,4 @@
--- Admits a call, or moves a hold to another candidate: all or nothing, every read before the first write.
+-- Admits a call, or moves a hold to another candidate: all or nothing. A denied call changes nothing.
 --
 -- KEYS  1 epoch, 2 the hold's record, 3.. counters: first the tenant's, in the order of its limits
 -- ARGV  1 the epoch as the proxy knows it, 'id:server:'
@@ -32,24 +32,27 @@ local function load(k)
   if counters[k] then return true end
   local b = 9 + (k - 1) * 8
   local width, lead = n[b + 2], n[b + 3]
-  local counter = open(KEYS[2 + k])
+  local counter, is_put_back = open(KEYS[2 + k]), false
   if lead > 0 then
     local slot = floor((now + lead) / width)
     counter = counter or fresh(width, slot)
-    used[k] = roll_ring(counter, slot)
+    used[k], is_put_back = roll_ring(counter, slot)
   elseif not counter or counter[1] ~= epoch then
     unseeded = true
     return false
   elseif width > 0 then
-    used[k] = roll_ring(counter, floor(now / width))
+    used[k], is_put_back = roll_ring(counter, floor(now / width))
   else
     local start, stop, after = n[b + 6], n[b + 7], n[b + 8]
     if now < start or now >= after then skewed = true return false end
     if now >= stop then start, stop = stop, after end
-    used[k] = roll_window(counter, start, stop)
+    used[k], is_put_back = roll_window(counter, start, stop)
     stops[k] = counter[4] == start and stop or after
   end
   counters[k] = counter
+  -- Kept even when the call is denied: else each call would put the counted into its own present, and it would
+  -- never be over.
+  if is_put_back then redis.call('SET', KEYS[2 + k], cmsgpack.pack(unpack(counter)), 'KEEPTTL') end
   return true
 end
 

@@ -31,7 +31,7 @@ local function fresh(width, at)
   return counter
 end
 
--- Moves a ring on to `slot` and returns its sum.
+-- Moves a ring on to `slot`; returns its sum, and whether the clock was put back.
 local function roll_ring(counter, slot)
   local newest, sum = counter[4], 0
   if slot > newest then
@@ -39,25 +39,24 @@ local function roll_ring(counter, slot)
     counter[4] = slot
   end
   for i = 5, 29 do sum = sum + counter[i] end
-  if slot < newest - 1 then
-    -- The server's clock was put back: all that was counted counts from this slot on, so that nothing is
-    -- permitted twice and the ring does not stand still until the clock has caught up.
+  local is_put_back = slot < newest - 1
+  if is_put_back then
+    -- All that was counted counts from this slot on, so that nothing is permitted twice and the ring does not
+    -- stand still until the clock has caught up.
     for i = 5, 29 do counter[i] = 0 end
     counter[4] = slot
     counter[5 + slot % 25] = sum
   end
-  return sum
+  return sum, is_put_back
 end
 
--- Moves a calendar counter on to the window [start, stop) and returns what is used in it.
+-- Moves a calendar counter on to the window [start, stop); returns what is used in it, and whether the clock was put
+-- back by more than a window. Less is covered by staying in the newer window.
 local function roll_window(counter, start, stop)
-  if start > counter[4] then
-    counter[3], counter[4], counter[5] = 0, start, 0
-  elseif counter[4] > stop then
-    -- The clock was put back by more than a window. Less is covered by staying in the newer window.
-    counter[4] = start
-  end
-  return counter[5]
+  local is_put_back = counter[4] > stop
+  if is_put_back then counter[4] = start end
+  if start > counter[4] then counter[3], counter[4], counter[5] = 0, start, 0 end
+  return counter[5], is_put_back
 end
 
 -- Changes what a counter counts in `slot`, if that is still counted.

@@ -170,7 +170,9 @@ async fn a_spent_budget_still_admits_what_costs_nothing() {
         own: vec![],
     };
 
-    let denied = tenant.admit(&proxy, &[paid.clone()], now()).await;
+    let denied = tenant
+        .admit(&proxy, std::slice::from_ref(&paid), now())
+        .await;
     let decision = tenant.admit(&proxy, &[paid, free], now()).await;
 
     assert!(matches!(denied, Ok(Decision::Denied { limit: 0, .. })));

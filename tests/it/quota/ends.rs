@@ -165,7 +165,7 @@ async fn a_move_that_does_not_fit_leaves_the_hold_as_it_was() {
     };
     let other = held(
         tenant
-            .admit(&proxy, &[taken.clone()], now())
+            .admit(&proxy, std::slice::from_ref(&taken), now())
             .await
             .expect("an answer"),
     );

@@ -11,13 +11,15 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use synaxis::{
-    base::{ApiKeyId, CredentialId, Moment, OrganizationId, RequestId, Secret, tasks::Tasks},
+    base::{
+        ApiKeyId, Clock, CredentialId, Moment, OrganizationId, RequestId, Secret, tasks::Tasks,
+    },
     quota::{
         Actual, Ask, Bid, Books, BooksAway, Charge, Decision, Enforcement, Hold, Ledger, Limit,
         Meter, Mode, Scripts, Settings, Span, Standing, Subject, Unavailable, Window,
@@ -27,15 +29,10 @@ use synaxis::{
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
-/// The Redis all tests share; each has its own prefix.
-pub fn shared_redis() -> String {
-    std::env::var("SYNAXIS_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned())
-}
+use crate::stack::test_redis_url;
 
 pub fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.expect("a clock after 1970").as_millis();
-    Moment::from_millis(i64::try_from(millis).expect("a clock before the year 3000"))
+    Clock::System.now()
 }
 
 /// A fresh id that no other test has.
@@ -130,7 +127,7 @@ impl Place {
         // The machine is busy while all tests run: a late answer is no failure of the limits.
         Self {
             deadline_ms: 5_000,
-            ..Self::at(shared_redis())
+            ..Self::at(test_redis_url())
         }
     }
 

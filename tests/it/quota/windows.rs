@@ -11,7 +11,8 @@ use synaxis::{
     quota::{Actual, Decision, Hold, Meter, Scripts, Window},
 };
 
-use super::{Place, Tenant, TestProxy, call, held, is_held, shared_redis};
+use super::{Place, Tenant, TestProxy, call, held, is_held};
+use crate::stack::test_redis_url;
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
@@ -31,7 +32,7 @@ impl WoundProxy {
         let mut place = Place::shared();
         place.settings.rebuild_grace_ms = 0;
         let clock_key = format!("{}clock", place.prefix);
-        let client = redis::Client::open(shared_redis()).expect("an address");
+        let client = redis::Client::open(test_redis_url()).expect("an address");
         let mut clock = client
             .get_multiplexed_async_connection()
             .await
@@ -332,7 +333,7 @@ fn never_over(truths: &[(i64, u64)], limit: u64) -> TestCaseResult {
 fn redis_and_a_model_that_remembers_every_call_decide_alike() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut runner = TestRunner::new(Config {
-        cases: 60,
+        cases: 250,
         failure_persistence: None,
         max_shrink_iters: 200,
         ..Config::default()

@@ -323,7 +323,7 @@ fn variables(database: &TestDatabase, redis_url: &str) -> Vec<(String, String)> 
     clippy::disallowed_methods,
     reason = "the harness is told where the servers are"
 )]
-fn test_redis_url() -> String {
+pub fn test_redis_url() -> String {
     std::env::var("SYNAXIS_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned())
 }
 
