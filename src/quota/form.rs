@@ -1,7 +1,7 @@
 //! What one admission asks: every counter it touches, and what each bid would put on it.
 
 use super::{
-    Actual, Bid, Limit, Mode, calendar::Calendar, counter::Counter, hold::Charged, script::Numbers,
+    Actual, Bid, Limit, Mode, calendar::Calendar, counter::Counter, desk::Charged, script::Numbers,
 };
 use crate::base::{Moment, OrganizationId, RequestId};
 

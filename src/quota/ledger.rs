@@ -18,8 +18,9 @@ use super::{
     Actual, Ask, Bid, Hold, Limit, Settings,
     calendar::Calendar,
     degraded::{Breaker, LocalShare, WhenAway},
+    desk::{Account, Desk},
     form::Form,
-    hold::{Account, Counters, Desk, End, Ending},
+    hold::{Counters, End, Ending},
     script::{self, Scripts},
     seed::Wanted,
     store::Books,
@@ -201,7 +202,7 @@ impl Ledger {
         books: Arc<dyn Books>,
         scripts: Scripts,
     ) -> Arc<Self> {
-        let (desk, endings) = Desk::new();
+        let (desk, endings) = Desk::new(settings.most_unbooked);
         let (wanted, wanted_inbox) = mpsc::unbounded_channel();
         Arc::new(Self {
             settings,

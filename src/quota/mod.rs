@@ -9,6 +9,7 @@ mod counter;
 mod script;
 
 mod degraded;
+mod desk;
 mod form;
 mod hold;
 mod ledger;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub rebuild_grace_ms: u64,
     /// How long a call waits for lost counters to be rebuilt, in milliseconds.
     pub rebuild_patience_ms: u64,
+    /// How many settled calls a proxy remembers one by one while the books do not take them.
+    pub most_unbooked: usize,
     /// What to do with calls while Redis is away.
     pub when_away: WhenAway,
     /// Among how many proxies rates are shared while Redis is away.
@@ -83,6 +86,7 @@ impl Default for Settings {
             lease_ms: 60_000,
             rebuild_grace_ms: 1_500,
             rebuild_patience_ms: 5_000,
+            most_unbooked: 100_000,
             when_away: WhenAway::Refuse,
             proxies: 1,
         }

@@ -15,7 +15,8 @@ use tokio::{
 
 use super::{
     Actual, Ledger, Unavailable,
-    hold::{Account, Counters, End, Ending},
+    desk::Account,
+    hold::{Counters, End, Ending},
     ledger::Epoch,
     script::{self, Numbers, OTHER_EPOCH},
 };
@@ -152,6 +153,9 @@ impl Ledger {
             }
         }
         self.assert_unbooked(&self.desk.unbooked()).await?;
+        for batch in self.desk.sums().chunks(BATCH) {
+            self.assert_accounts(batch).await?;
+        }
         let ready = Epoch {
             id,
             server: server.to_owned(),
@@ -164,25 +168,25 @@ impl Ledger {
 
     /// Tells Redis of holds that are not in the books.
     pub(super) async fn assert_unbooked(&self, ids: &[RequestId]) -> Result<(), Unavailable> {
-        let epoch = self.epoch.load_full();
         for batch in ids.chunks(BATCH) {
             let accounts: Vec<(RequestId, Account)> = batch
                 .iter()
                 .filter_map(|id| Some((*id, self.desk.find_unbooked(*id)?)))
                 .collect();
-            if accounts.is_empty() {
-                continue;
+            if !accounts.is_empty() {
+                self.assert_accounts(&accounts).await?;
             }
-            let link = self
-                .redis
-                .link(self.redis.deadline())
-                .await
-                .map_err(|error| self.failed(error))?;
-            let call = self.write_assertion(&accounts, &epoch);
-            if self.run_script(&link, &call).await?.first() == Some(&OTHER_EPOCH) {
-                self.beat_wanted.notify_one();
-                return Err(Unavailable::Rebuilding);
-            }
+        }
+        Ok(())
+    }
+
+    async fn assert_accounts(&self, accounts: &[(RequestId, Account)]) -> Result<(), Unavailable> {
+        let link = self.redis.link(self.redis.deadline()).await;
+        let link = link.map_err(|error| self.failed(error))?;
+        let call = self.write_assertion(accounts, &self.epoch.load());
+        if self.run_script(&link, &call).await?.first() == Some(&OTHER_EPOCH) {
+            self.beat_wanted.notify_one();
+            return Err(Unavailable::Rebuilding);
         }
         Ok(())
     }
@@ -282,7 +286,7 @@ impl Ledger {
         // Redis lost the hold: what is not in the books yet is added as it truly was.
         let is_heard = !is_lost || self.assert_unbooked(&[ending.id]).await.is_ok();
         if is_heard {
-            self.desk.settled(ending.id);
+            self.desk.settled(ending.id, &self.calendar);
         }
         is_heard
     }

@@ -1,0 +1,417 @@
+//! The desk: this proxy's account of its holds, open or not yet in the books. What Redis forgets it is told from here.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{
+    Actual,
+    calendar::Calendar,
+    counter::{Counter, Shape},
+    hold::{Counters, End, Ending},
+};
+use crate::base::{Moment, OrganizationId, RequestId};
+
+/// Into how many parts the accounts are split, so that threads seldom wait for each other.
+const SHARDS: usize = 16;
+
+/// One charge of a hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charged {
+    pub(super) counter: Counter,
+    pub(super) amount: u64,
+    /// The candidate's own allowance rather than a limit of the tenant.
+    pub(super) is_own: bool,
+}
+
+/// What this proxy knows of one of its holds, until the books know it too.
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub(super) organization: OrganizationId,
+    /// When Redis admitted it, by its clock.
+    pub(super) at: Moment,
+    pub(super) charges: Vec<Charged>,
+    /// What earlier attempts used.
+    pub(super) failed: Actual,
+    pub(super) end: Option<End>,
+    is_settled: bool,
+    is_booked: bool,
+}
+
+impl Account {
+    pub(super) fn new(organization: OrganizationId, at: Moment, charges: Vec<Charged>) -> Self {
+        Self {
+            organization,
+            at,
+            charges,
+            failed: Actual::default(),
+            end: None,
+            is_settled: false,
+            is_booked: false,
+        }
+    }
+
+    /// Returns what stands on the counter of `charge` for this hold, as far as is known now.
+    pub(super) fn amount(&self, charge: &Charged) -> u64 {
+        match self.end {
+            None | Some(End::AsHeld) => charge.amount,
+            Some(End::Cancelled) => 0,
+            Some(End::Used(last)) if charge.is_own => charge.counter.meter.of(&last),
+            Some(End::Used(last)) => charge.counter.meter.of(&last.after(self.failed)),
+        }
+    }
+
+    /// Returns an account that stands for one charge of this one.
+    fn of_one(&self, charge: &Charged, amount: u64) -> Self {
+        let charge = Charged { amount, ..*charge };
+        Self {
+            end: Some(End::AsHeld),
+            is_settled: true,
+            ..Self::new(self.organization, self.at, vec![charge])
+        }
+    }
+
+    fn add(&mut self, amount: u64) {
+        for charge in &mut self.charges {
+            charge.amount = charge.amount.saturating_add(amount);
+        }
+    }
+
+    /// Says whether nobody will ask for it again.
+    fn is_done(&self) -> bool {
+        self.is_settled && (self.is_booked || self.end == Some(End::Cancelled))
+    }
+
+    /// Says whether every window it was charged to is over, so that losing it would change nothing.
+    fn is_over(&self, calendar: &Calendar, now: Moment) -> bool {
+        self.is_settled
+            && self
+                .charges
+                .iter()
+                .all(|charge| is_over(charge, self.at, calendar, now))
+    }
+}
+
+fn is_over(charge: &Charged, at: Moment, calendar: &Calendar, now: Moment) -> bool {
+    match charge.counter.shape() {
+        Shape::InFlight => true,
+        Shape::Ring(length) => u128::from(length) * 2 < now.since(at).as_millis(),
+        Shape::Calendar => charge.counter.spans(calendar, at).end <= now.millis(),
+    }
+}
+
+type Shard = HashMap<RequestId, Account>;
+
+/// Settled calls the books have not seen for long, added up per counter and window: they cost no memory each, and are
+/// asserted until their window is over even if the books learn of them meanwhile.
+type Sums = HashMap<(Counter, i64), (RequestId, Account)>;
+
+/// All holds of this proxy that are open, or not yet in the books.
+#[derive(Debug)]
+pub(super) struct Desk {
+    shards: [Mutex<Shard>; SHARDS],
+    endings: UnboundedSender<Ending>,
+    open: AtomicUsize,
+    sums: Mutex<Sums>,
+    /// Accounts of settled calls one shard keeps before it adds them up.
+    most_settled: usize,
+    pub(super) counters: Counters,
+}
+
+impl Desk {
+    /// Makes a desk that keeps about so many settled calls one by one until they are booked.
+    pub(super) fn new(most_settled: usize) -> (Arc<Self>, UnboundedReceiver<Ending>) {
+        let (endings, queue) = unbounded_channel();
+        let desk = Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            endings,
+            open: AtomicUsize::new(0),
+            sums: Mutex::default(),
+            most_settled: most_settled.div_ceil(SHARDS),
+            counters: Counters::default(),
+        };
+        (Arc::new(desk), queue)
+    }
+
+    pub(super) fn open_holds(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self, id: RequestId, account: Account) {
+        self.shard(id).insert(id, account);
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how a hold ends and hands it to whoever tells Redis.
+    pub(super) fn end(&self, id: RequestId, end: End) {
+        let Some(ending) = self.note_end(id, end) else {
+            return;
+        };
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.queue(ending);
+    }
+
+    /// Makes Redis forget an admission whose answer never came, should it have happened.
+    pub(super) fn void(&self, organization: OrganizationId, id: RequestId) {
+        self.queue(Ending {
+            organization,
+            id,
+            end: End::Cancelled,
+            failed: Actual::default(),
+        });
+    }
+
+    fn queue(&self, ending: Ending) {
+        // The queue is gone only after its reader ended, at shutdown: leases and the books mend the rest.
+        let _ = self.endings.send(ending);
+    }
+
+    fn note_end(&self, id: RequestId, end: End) -> Option<Ending> {
+        let mut shard = self.shard(id);
+        let account = shard.get_mut(&id)?;
+        account.end = Some(end);
+        Some(Ending {
+            organization: account.organization,
+            id,
+            end,
+            failed: account.failed,
+        })
+    }
+
+    /// Notes that Redis knows how the hold ended.
+    pub(super) fn settled(&self, id: RequestId, calendar: &Calendar) {
+        self.change(id, |account| account.is_settled = true);
+        let mut shard = self.shard(id);
+        if shard.len() <= self.most_settled + self.open_holds() {
+            return;
+        }
+        let account = shard.remove(&id);
+        drop(shard);
+        if let Some(account) = account {
+            self.add_up(&account, calendar);
+        }
+    }
+
+    fn add_up(&self, account: &Account, calendar: &Calendar) {
+        let mut sums = lock(&self.sums);
+        for charge in &account.charges {
+            let period = match charge.counter.shape() {
+                Shape::InFlight => continue,
+                Shape::Ring(length) => {
+                    account.at.millis() / i64::try_from(length).unwrap_or(i64::MAX)
+                }
+                Shape::Calendar => charge.counter.spans(calendar, account.at).start,
+            };
+            let amount = account.amount(charge);
+            match sums.entry((charge.counter, period)) {
+                Entry::Occupied(mut known) => known.get_mut().1.add(amount),
+                Entry::Vacant(new) => {
+                    new.insert((RequestId::new(account.at), account.of_one(charge, amount)));
+                }
+            }
+        }
+    }
+
+    /// Returns what was added up.
+    pub(super) fn sums(&self) -> Vec<(RequestId, Account)> {
+        lock(&self.sums).values().cloned().collect()
+    }
+
+    /// Notes that the books know the call.
+    pub(super) fn booked(&self, id: RequestId) {
+        self.change(id, |account| account.is_booked = true);
+    }
+
+    /// Notes that another candidate holds now.
+    pub(super) fn moved(&self, id: RequestId, charges: Vec<Charged>, failed: Actual) {
+        self.change(id, |account| {
+            account.charges = charges;
+            account.failed = failed;
+        });
+    }
+
+    fn change(&self, id: RequestId, change: impl FnOnce(&mut Account)) {
+        let mut shard = self.shard(id);
+        let Some(account) = shard.get_mut(&id) else {
+            return;
+        };
+        change(account);
+        if account.is_done() {
+            shard.remove(&id);
+        }
+    }
+
+    pub(super) fn account(&self, id: RequestId) -> Option<Account> {
+        self.shard(id).get(&id).cloned()
+    }
+
+    /// Returns the account when Redis must be told of it: it is not in the books and was not cancelled.
+    pub(super) fn find_unbooked(&self, id: RequestId) -> Option<Account> {
+        self.account(id).filter(is_unbooked)
+    }
+
+    /// Returns every hold that is not in the books.
+    pub(super) fn unbooked(&self) -> Vec<RequestId> {
+        self.ids_of(is_unbooked)
+    }
+
+    /// Returns the open holds that count as in flight.
+    pub(super) fn in_flight(&self) -> Vec<(OrganizationId, RequestId)> {
+        let leased = |account: &Account| {
+            account.end.is_none()
+                && account
+                    .charges
+                    .iter()
+                    .any(|charge| charge.counter.shape() == Shape::InFlight)
+        };
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let leased = shard.iter().filter(|(_, account)| leased(account));
+            found.extend(leased.map(|(id, account)| (account.organization, *id)));
+        }
+        found
+    }
+
+    /// Forgets settled holds whose windows are all over.
+    pub(super) fn prune(&self, calendar: &Calendar, now: Moment) {
+        for shard in &self.shards {
+            lock(shard).retain(|_, account| !account.is_over(calendar, now));
+        }
+        lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now));
+    }
+
+    fn ids_of(&self, wanted: fn(&Account) -> bool) -> Vec<RequestId> {
+        let mut ids = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            ids.extend(
+                shard
+                    .iter()
+                    .filter(|(_, account)| wanted(account))
+                    .map(|(id, _)| *id),
+            );
+        }
+        ids
+    }
+
+    fn shard(&self, id: RequestId) -> MutexGuard<'_, Shard> {
+        let [first, ..] = &self.shards;
+        let last_byte = usize::from(id.uuid().as_bytes()[15]);
+        lock(self.shards.get(last_byte % SHARDS).unwrap_or(first))
+    }
+}
+
+fn is_unbooked(account: &Account) -> bool {
+    !account.is_booked && account.end != Some(End::Cancelled)
+}
+
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::quota::{Enforcement, Limit, Meter, Mode, Subject, Window};
+
+    fn charged(window: Window) -> Charged {
+        let organization = OrganizationId(Uuid::from_u128(1));
+        let limit = Limit {
+            id: Uuid::from_u128(2),
+            subject: Subject::Organization(organization),
+            meter: Meter::NanoUsd,
+            window,
+            amount: 1,
+            enforcement: Enforcement::Hard,
+            mode: Mode::Enforce,
+            zone: Tz::UTC,
+        };
+        Charged {
+            counter: Counter::of(&limit, organization),
+            amount: 5,
+            is_own: false,
+        }
+    }
+
+    fn settle_some(desk: &Desk, calendar: &Calendar, at: Moment, calls: u64) {
+        let used = Actual {
+            cost_nano_usd: 3,
+            ..Actual::default()
+        };
+        for _ in 0..calls {
+            let id = RequestId::new(at);
+            let charges = vec![charged(Window::Month), charged(Window::Hour)];
+            desk.open(
+                id,
+                Account::new(OrganizationId(Uuid::from_u128(1)), at, charges),
+            );
+            desk.end(id, End::Used(used));
+            desk.settled(id, calendar);
+        }
+    }
+
+    #[test]
+    fn what_is_never_booked_is_added_up_and_nothing_of_it_is_lost() {
+        let (desk, _endings) = Desk::new(160);
+        let calendar = Calendar::default();
+        let at = Moment::from_millis(1_795_000_000_000);
+
+        settle_some(&desk, &calendar, at, 10_000);
+
+        let kept = desk.unbooked();
+        let one_by_one = kept.len() as u64;
+        assert!(kept.len() <= 16 * 11, "{}", kept.len());
+        let sums = desk.sums();
+        assert_eq!(sums.len(), 2);
+        for (_, sum) in sums {
+            assert_eq!(sum.amount(&sum.charges[0]), (10_000 - one_by_one) * 3);
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let (desk, _endings) = Desk::new(160);
+        let calendar = Calendar::default();
+        let at = Moment::from_millis(1_795_000_000_000);
+        settle_some(&desk, &calendar, at, 1_000);
+
+        desk.prune(&calendar, at.plus(std::time::Duration::from_hours(24 * 40)));
+
+        assert!(desk.unbooked().is_empty());
+        assert!(desk.sums().is_empty());
+    }
+
+    #[test]
+    fn a_call_in_the_books_is_forgotten_whichever_of_its_two_ends_comes_first() {
+        let (desk, _endings) = Desk::new(160);
+        let calendar = Calendar::default();
+        let at = Moment::from_millis(1_795_000_000_000);
+        for is_booked_first in [true, false] {
+            let id = RequestId::new(at);
+            let organization = OrganizationId(Uuid::from_u128(1));
+            desk.open(
+                id,
+                Account::new(organization, at, vec![charged(Window::Month)]),
+            );
+            if is_booked_first {
+                desk.booked(id);
+            }
+            desk.end(id, End::AsHeld);
+            desk.settled(id, &calendar);
+            if !is_booked_first {
+                desk.booked(id);
+            }
+            assert!(desk.account(id).is_none());
+        }
+    }
+}
