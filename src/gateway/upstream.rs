@@ -38,6 +38,9 @@ const ERROR_BODY: usize = 64 * 1024;
 /// How much a whole reply may weigh.
 const REPLY_BODY: usize = 64 * 1024 * 1024;
 
+/// How much of a request is copied into one write; beyond that the copy costs more than another write.
+const JOINED_WRITE: usize = 32 * 1024;
+
 /// How long an unused connection to a provider is kept; balancers commonly close theirs after 60 s.
 const IDLE: Duration = Duration::from_secs(55);
 
@@ -261,12 +264,13 @@ async fn send(
         .write_request_header(Box::new(head.clone()))
         .await
         .map_err(|error| failed(&error))?;
-    let last = pieces.len().saturating_sub(1);
-    for (place, piece) in pieces.iter().enumerate() {
+    let mut left = pieces;
+    while let Some((piece, rest)) = next_write(left) {
         session
-            .write_request_body(piece.clone(), place == last)
+            .write_request_body(piece, rest.is_empty())
             .await
             .map_err(|error| failed(&error))?;
+        left = rest;
     }
     if pieces.is_empty() {
         session
@@ -287,6 +291,23 @@ async fn send(
             return Ok(());
         }
     }
+}
+
+/// Returns what to write next, and the pieces after it: each write costs as much as copying many bytes.
+fn next_write(pieces: &[Bytes]) -> Option<(Bytes, &[Bytes])> {
+    let (first, mut rest) = pieces.split_first()?;
+    if JOINED_WRITE < first.len() || rest.is_empty() {
+        return Some((first.clone(), rest));
+    }
+    let mut joined = BytesMut::from(&first[..]);
+    while let Some((next, after)) = rest.split_first() {
+        if JOINED_WRITE < joined.len().saturating_add(next.len()) {
+            break;
+        }
+        joined.extend_from_slice(next);
+        rest = after;
+    }
+    Some((joined.freeze(), rest))
 }
 
 fn failed(error: &pingora::Error) -> Failure {
@@ -418,5 +439,27 @@ pub(super) fn authority(provider: &Provider) -> String {
     match provider.base_url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_written_in_order_and_small_ones_together() {
+        let large = "b".repeat(JOINED_WRITE + 1);
+        let pieces =
+            ["{", "\"max_tokens\":1,", &large, "c", "}"].map(|piece| Bytes::from(piece.to_owned()));
+
+        let mut writes = Vec::new();
+        let mut left = pieces.as_slice();
+        while let Some((write, rest)) = next_write(left) {
+            writes.push(write);
+            left = rest;
+        }
+
+        assert_eq!(writes, ["{\"max_tokens\":1,", large.as_str(), "c}"]);
+        assert!(next_write(&[]).is_none());
     }
 }
