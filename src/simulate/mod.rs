@@ -21,3 +21,6 @@ pub use provider::Provider;
 pub use server::{serve, serve_provider};
 pub use settings::Settings;
 pub use stats::Stats;
+
+#[cfg(test)]
+mod tests;
