@@ -18,7 +18,7 @@ pub(super) fn head(
     request_id: &str,
     client_request_id: Option<&str>,
 ) -> Option<ResponseHeader> {
-    let mut head = ResponseHeader::build(status, Some(20)).ok()?;
+    let mut head = ResponseHeader::build_no_case(status, Some(20)).ok()?;
     head.insert_header("x-request-id", request_id).ok()?;
     if let Some(id) = client_request_id {
         head.insert_header("x-client-request-id", id).ok()?;

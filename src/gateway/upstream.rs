@@ -11,7 +11,7 @@ use pingora::{
     upstreams::peer::HttpPeer,
 };
 
-use super::decode::Decoder;
+use super::{decode::Decoder, outbound::ProviderPeer};
 use crate::{
     base::Moment,
     catalog::{Credential, Provider, provider::Auth},
@@ -84,7 +84,7 @@ pub(super) struct Outgoing<'a> {
 /// A provider's answer, its head read and its body still to come.
 pub(super) struct Upstream {
     session: HttpSession,
-    peer: HttpPeer,
+    peer: ProviderPeer,
     decoder: Decoder,
     gap: Duration,
 }
@@ -102,7 +102,7 @@ impl Upstream {
         let addresses = resolve(guard, provider).await?;
         let mut last = Failure::Connect;
         for address in addresses.iter().take(ADDRESSES) {
-            let peer = peer(provider, credential, *address);
+            let peer = ProviderPeer::new(peer(provider, credential, *address));
             match Self::exchange(connector, provider, peer, &head, outgoing).await {
                 Err(Failure::Connect) => last = Failure::Connect,
                 Ok(upstream) => {
@@ -119,7 +119,7 @@ impl Upstream {
     async fn exchange(
         connector: &Connector,
         provider: &Provider,
-        peer: HttpPeer,
+        peer: ProviderPeer,
         head: &RequestHeader,
         outgoing: &Outgoing<'_>,
     ) -> Result<Self, Failure> {
@@ -374,7 +374,8 @@ fn request_head(
 ) -> Option<RequestHeader> {
     let base = provider.base_url.path().trim_end_matches('/');
     let path = format!("{base}/{}", outgoing.path);
-    let mut head = RequestHeader::build(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
+    let mut head =
+        RequestHeader::build_no_case(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
     head.insert_header(header::HOST, authority(provider)).ok()?;
     authorize(&mut head, provider.quirks.auth, credential)?;
     head.insert_header(header::CONTENT_TYPE, "application/json")
