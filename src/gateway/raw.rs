@@ -157,7 +157,7 @@ pub(super) async fn open_body(
     body::promise_continue(session).await?;
     let read = read_beginning(session, &delimiter, bounds.time).await?;
     let place = find_model(&read, &delimiter).ok_or_else(missing_model)?;
-    if 1 < models_named(&read) {
+    if 1 < models_named(&read, 0) {
         return Err(two_models());
     }
     let written = read.get(place.clone()).unwrap_or_default();
@@ -243,13 +243,16 @@ fn find_model(body: &[u8], delimiter: &[u8]) -> Option<std::ops::Range<usize>> {
     })
 }
 
-/// Counts what some server could take for the head of a part named `model`.
-fn models_named(body: &[u8]) -> usize {
+/// Counts what some server could take for the head of a part named `model`, of those that end behind `from`.
+fn models_named(body: &[u8], from: usize) -> usize {
     let is_named = |at: &usize| {
-        let next = body.get(at + MODEL.len());
-        let is_longer = next.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let end = at + MODEL.len();
+        // Whether a name at the very end is a longer one, the next piece tells.
+        let is_whole = body
+            .get(end)
+            .is_some_and(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
         let before = body.get(at.saturating_sub(LOOKED_BACK)..*at);
-        !is_longer && before.is_some_and(ends_with_name)
+        from <= end && is_whole && before.is_some_and(ends_with_name)
     };
     memmem::find_iter(body, MODEL).filter(is_named).count()
 }
@@ -309,8 +312,9 @@ impl Upload {
         let fresh = piece
             .get(..piece.len().min(LOOKED_BACK))
             .unwrap_or_default();
+        let passed = self.tail.len();
         self.tail.extend_from_slice(fresh);
-        if !is_beginning && 0 < models_named(piece) + models_named(&self.tail) {
+        if !is_beginning && 0 < models_named(piece, 0) + models_named(&self.tail, passed) {
             return Err(two_models());
         }
         let kept = piece.len().saturating_sub(LOOKED_BACK);
@@ -640,6 +644,7 @@ mod tests {
                 assert!(passed.is_err(), "{second} cut at {cut}");
             }
         }
-        assert_eq!(models_named(b"the name of the model; name=\"models\""), 0);
+        let other = b"the name of the model; name=\"models\"; ";
+        assert_eq!(models_named(other, 0), 0);
     }
 }
