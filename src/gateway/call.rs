@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     base::{NanoUsd, Usage},
+    catalog::Dialect,
     dialect::{self, Ask},
     routing::Plan,
 };
@@ -114,12 +115,14 @@ async fn model_call(
         expected,
     );
     exchange.call = Some(gateway.metrics.enter());
+    let is_anthropic = exchange.endpoint.dialect() == Dialect::Anthropic;
     let downstream = Downstream::new(
         session,
         &gateway.drain,
         (&exchange.id_text, client_request_id.as_deref()),
         (&grant.limits, admission.standings),
         ask.is_stream,
+        is_anthropic.then_some(exchange.began),
         Duration::from_secs(gateway.settings.keepalive_comment_s),
     );
     let call = Call {

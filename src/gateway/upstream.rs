@@ -10,14 +10,15 @@ use pingora::{
     protocols::{ALPN, http::client::HttpSession},
     upstreams::peer::HttpPeer,
 };
+use tokio::time::timeout;
 
 use super::{decode::Decoder, outbound::ProviderPeer};
 use crate::{
     base::Moment,
     catalog::{Credential, Provider, provider::Auth},
     dialect::{
-        allowance_headers,
-        fault::{self, UpstreamFault},
+        StreamError, allowance_headers,
+        fault::{self, Kind, UpstreamFault},
     },
     egress::{Guard, NoAddress},
 };
@@ -34,6 +35,9 @@ const FORWARDED: [&str; 6] = [
 
 /// How much of an error's body is worth reading.
 const ERROR_BODY: usize = 64 * 1024;
+
+/// How long an error's body is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How much a whole reply may weigh.
 const REPLY_BODY: usize = 64 * 1024 * 1024;
@@ -65,6 +69,30 @@ pub(super) enum Failure {
     Garbage,
     /// The provider said no.
     Status { status: u16, fault: UpstreamFault },
+}
+
+impl From<&StreamError> for Failure {
+    /// An error that came as an event, or under a good status, means what the same error means as a status.
+    fn from(error: &StreamError) -> Self {
+        let status = error.status.unwrap_or(match error.kind {
+            Kind::ContextLength | Kind::Invalid => 400,
+            Kind::BadCredential => 401,
+            Kind::NoCredit => 402,
+            Kind::ModelMissing => 404,
+            Kind::RateLimited | Kind::DailyCap => 429,
+            Kind::Overloaded => 503,
+            Kind::Timeout => 504,
+            Kind::Server | Kind::Other => 502,
+        });
+        let fault = UpstreamFault {
+            kind: error.kind,
+            message: error.message.clone(),
+            code: None,
+            param: None,
+            retry_after: error.retry_after,
+        };
+        Self::Status { status, fault }
+    }
 }
 
 /// What is sent, the same for every provider but for its own key, host and model name.
@@ -107,7 +135,7 @@ impl Upstream {
                 Err(Failure::Connect) => last = Failure::Connect,
                 Ok(upstream) => {
                     return upstream
-                        .judged(&provider.quirks.header_family, outgoing.now)
+                        .judged(connector, &provider.quirks.header_family, outgoing.now)
                         .await;
                 }
                 Err(other) => return Err(other),
@@ -156,13 +184,19 @@ impl Upstream {
         }
     }
 
-    async fn judged(mut self, family: &str, now: Moment) -> Result<Self, Failure> {
+    async fn judged(
+        mut self,
+        connector: &Connector,
+        family: &str,
+        now: Moment,
+    ) -> Result<Self, Failure> {
         let status = self.status();
         if status.is_success() {
             return Ok(self);
         }
         let told = self.retry_after(family, now);
-        let body = self.read_up_to(ERROR_BODY).await.unwrap_or_default();
+        let body = self.error_body().await;
+        self.release(connector).await;
         let mut fault = fault::upstream(status.as_u16(), &body);
         fault.retry_after = told.or(fault.retry_after);
         Err(Failure::Status {
@@ -218,6 +252,21 @@ impl Upstream {
     /// Reads the answer to its end.
     pub(super) async fn whole(&mut self) -> Result<Bytes, Failure> {
         self.read_up_to(REPLY_BODY).await
+    }
+
+    /// Reads of an error's body what comes soon; its status alone says most of it.
+    async fn error_body(&mut self) -> Bytes {
+        let mut body = BytesMut::new();
+        let read = async {
+            while let Ok(Some(piece)) = self.next(ERROR_PATIENCE).await {
+                body.extend_from_slice(&piece);
+                if ERROR_BODY <= body.len() {
+                    break;
+                }
+            }
+        };
+        let _as_much_as_came = timeout(ERROR_PATIENCE, read).await;
+        body.freeze()
     }
 
     async fn read_up_to(&mut self, bound: usize) -> Result<Bytes, Failure> {
