@@ -17,7 +17,10 @@ async fn a_chat_is_answered_with_its_story_and_its_price() {
     assert_eq!(answer.header("x-synaxis-tier"), "paid");
     assert_eq!(answer.header("x-synaxis-attempts"), "1");
     let row = &stack.booked(1).await[0];
-    assert_eq!(answer.header("x-request-id"), row.id);
+    assert_eq!(
+        (answer.header("x-request-id"), 200),
+        (row.id.as_str(), row.status)
+    );
     assert_eq!(row.cost, row.input * 1_000 + row.output * 2_000);
     let dollars: f64 = answer
         .header("x-synaxis-cost-usd")
