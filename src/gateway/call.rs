@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::{
     Gateway,
@@ -41,6 +42,10 @@ pub(super) enum Then {
     /// Pingora carries the exchange on: a WebSocket, or a body that streams through.
     PassThrough,
 }
+
+/// How much of a refused body is read away, and for how long.
+const SWALLOWED: usize = 64 * 1024 * 1024;
+const SWALLOW_TIME: Duration = Duration::from_secs(2);
 
 /// How much of what a caller attaches for attribution is kept.
 const MAX_ATTRIBUTION: usize = 2_048;
@@ -241,7 +246,29 @@ pub(super) async fn refuse(
         // A body nobody will read must not be taken for the next request.
         session.set_keepalive(None);
     }
-    answer::refuse(session, exchange, refusal).await
+    answer::refuse(session, exchange, refusal).await?;
+    if session.get_header(header::EXPECT).is_none() {
+        swallow(session).await;
+    }
+    Ok(())
+}
+
+/// Reads what a refused caller still sends, for a moment: closed on unread bytes, the connection would be reset and
+/// the answer lost on its way.
+async fn swallow(session: &mut ServerSession) {
+    let mut left = SWALLOWED;
+    let rest = async {
+        while !session.is_body_done() {
+            let Ok(Some(piece)) = session.read_request_body().await else {
+                return;
+            };
+            let Some(after) = left.checked_sub(piece.len()) else {
+                return;
+            };
+            left = after;
+        }
+    };
+    let _enough = timeout(SWALLOW_TIME, rest).await;
 }
 
 /// Counts a refusal; a call that was admitted is counted when it is booked.

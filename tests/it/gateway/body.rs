@@ -154,3 +154,14 @@ fn request_head(key: &str, length: usize) -> String {
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
 }
+
+#[tokio::test]
+async fn a_caller_in_the_middle_of_a_huge_upload_hears_why_it_was_refused() {
+    let stack = TestStack::start().await;
+    let key = stack.key().mint();
+
+    for _ in 0..5 {
+        let answer = key.chat(&"x".repeat(40 * 1024 * 1024)).await;
+        assert_eq!(answer.code(), "request_too_large");
+    }
+}
