@@ -60,29 +60,23 @@ async fn closed(tenant: &Tenant) -> anyhow::Result<Booked> {
 
 fn print_redis(commands: &Commands, calls: i64) {
     let calls = real(u64::try_from(calls).unwrap_or_default()).max(1.0);
-    let is_script = |name: &str| name.starts_with("eval") || name.starts_with("fcall");
-    let sum = |part: &dyn Fn(&str) -> bool| {
-        let parts = commands.iter().filter(|(name, _)| part(name.as_str()));
-        parts.fold(
-            (0.0, 0.0),
-            |(count, us), (_, Counted { calls, took_us })| {
-                (count + real(*calls), us + real(*took_us))
-            },
-        )
+    let sum = |is_part: fn(&str) -> bool, figure: fn(&Counted) -> u64| {
+        let parts = commands.iter().filter(|(name, _)| is_part(name));
+        parts.map(|(_, counted)| real(figure(counted))).sum::<f64>() / calls
     };
-    let (scripts, script_us) = sum(&is_script);
-    let (all, _) = sum(&|_| true);
+    let is_script = |name: &str| name.starts_with("eval") || name.starts_with("fcall");
     println!(
         "\nRedis per call: {:.2} scripts, {:.1} µs of its time in them, {:.1} commands with those inside",
-        scripts / calls,
-        script_us / calls,
-        all / calls
+        sum(is_script, |counted| counted.calls),
+        sum(is_script, |counted| counted.took_us),
+        sum(|_| true, |counted| counted.calls),
     );
-    for (name, counted) in commands
+    let often = commands
         .iter()
-        .filter(|(_, counted)| calls / 100.0 < real(counted.calls))
-    {
-        println!("  {name:<20} {:>8.2}", real(counted.calls) / calls);
+        .filter(|(_, counted)| calls / 100.0 < real(counted.calls));
+    for (name, counted) in often {
+        let (count, us) = (real(counted.calls) / calls, real(counted.took_us) / calls);
+        println!("  {name:<12} {count:>8.2} {us:>8.1} µs");
     }
 }
 
