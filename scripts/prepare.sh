@@ -10,9 +10,12 @@ fi
 for migration in migrations/*.sql; do
     psql "$SYNAXIS_TEST_DATABASE_URL" --quiet --single-transaction -v ON_ERROR_STOP=1 -f "$migration" >/dev/null
 done
-rm -rf .sqlx
-mkdir .sqlx
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
 # The macros write while the crate compiles: make it compile.
 touch src/lib.rs
-SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$PWD/.sqlx" DATABASE_URL="$SYNAXIS_TEST_DATABASE_URL" \
+SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$fresh" DATABASE_URL="$SYNAXIS_TEST_DATABASE_URL" \
     cargo check --locked --all-targets
+mkdir -p .sqlx
+rm -f .sqlx/*.json
+cp "$fresh"/*.json .sqlx/

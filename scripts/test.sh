@@ -41,10 +41,19 @@ attend scripts/servers.sh "${tests[@]}"
 
 if [ -x scripts/conformance.sh ]; then
     step "SDK conformance"
-    attend scripts/conformance.sh
+    attend scripts/dev.sh scripts/conformance.sh
 fi
 
-# Sums what each runner says of itself: nextest once, cargo test and the SDK suites once each.
-count() { { grep -oE "[0-9]+ $1" "$log" | awk '{ sum += $1 } END { print sum + 0 }'; } || echo 0; }
-printf '\n%s passed, %s failed\n' "$(count passed)" "$(count failed)"
+# Sums what each runner says of itself at its end: nextest, or cargo test; the SDK suites.
+sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
+    function number(word) { return match($0, "[0-9]+ " word) ? substr($0, RSTART, RLENGTH) + 0 : 0 }
+    /^ *Summary \[/ || /^test result:/ {
+        passed += number("passed")
+        failed += number("failed") + number("timed out")
+    }
+    /^[0-9]+ checks.* failed$/ {
+        passed += number("checks") - number("failed")
+        failed += number("failed")
+    }
+    END { printf "\n%d passed, %d failed\n", passed, failed }'
 exit $failed

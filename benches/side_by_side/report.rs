@@ -75,6 +75,14 @@ async fn measure(args: &RunArgs, folder: &Path) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Leaves a peer out that is installed and does not run: it is a courtesy.
+fn unless_broken(peer: anyhow::Result<Option<Peer>>) -> Option<Peer> {
+    peer.unwrap_or_else(|error| {
+        println!("left out: {error:#}");
+        None
+    })
+}
+
 /// Everything that runs. Stopped in this order.
 struct Field {
     synaxis: Option<Synaxis>,
@@ -96,10 +104,10 @@ impl Field {
         let provider = upstream.target.address;
         let mut peers = vec![peers::bare(folder, cores, provider).await.context(BARE)?];
         if is_wanted("nginx") {
-            peers.extend(peers::nginx(folder, cores, provider).await?);
+            peers.extend(unless_broken(peers::nginx(folder, cores, provider).await));
         }
         if is_wanted("haproxy") {
-            peers.extend(peers::haproxy(folder, cores, provider).await?);
+            peers.extend(unless_broken(peers::haproxy(folder, cores, provider).await));
         }
         let synaxis = match is_wanted(SYNAXIS) {
             true => Some(

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use super::clock::Moment;
 
@@ -92,8 +92,8 @@ impl RequestId {
 
 fn uuid_at(at: Moment) -> Uuid {
     let millis = u64::try_from(at.millis()).unwrap_or_default();
-    let nanos = u32::try_from(millis % 1_000).unwrap_or_default() * 1_000_000;
-    Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1_000, nanos))
+    // Ids need chance, not a system call each: the thread's generator is seeded by the system.
+    uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
 }
 
 #[cfg(test)]

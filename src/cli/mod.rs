@@ -11,12 +11,13 @@ pub mod keys;
 pub mod migrate;
 pub mod orgs;
 pub mod proxy;
+pub mod simulate;
 pub mod stop;
 pub mod users;
 
 use std::{future::Future, io::Write, process::ExitCode};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use tokio::runtime::Builder;
 
 use settings::ConfigArgs;
@@ -42,6 +43,9 @@ enum Command {
     /// Run the sidecar: API and console
     #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
     Admin,
+    /// Run a simulated provider: for demos, load tests and the test-suite
+    #[command(after_help = simulate_help())]
+    Simulate(Box<simulate::SimulateArgs>),
     /// Tell every fault of the configuration at once
     #[command(after_help = "Example: synaxis check --print")]
     Check(check::CheckArgs),
@@ -67,6 +71,8 @@ enum Command {
 /// Runs the command the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
+    // One provider of cryptography, whoever connects first.
+    let _was_installed_before = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     if let Some(parent) = cli.config.die_with_parent
         && let Err(error) = stop::die_with_parent(parent)
@@ -77,6 +83,7 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args, &cli.config),
         Command::Proxy(args) => proxy::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
         Command::Catalog(args) => catalog::run(&args, &cli.config),
@@ -86,10 +93,11 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Says whether this binary has the command `name`.
-#[must_use]
-pub fn knows(name: &str) -> bool {
-    Cli::command().find_subcommand(name).is_some()
+fn simulate_help() -> String {
+    format!(
+        "Example: synaxis simulate --listen 127.0.0.1:9001 --latency-ms 50 --fault status=503,p=0.1\n\n{}",
+        crate::simulate::FAULT_HELP
+    )
 }
 
 /// Runs a command's work on a runtime with a thread per core, and tells how it failed.

@@ -213,21 +213,31 @@ impl Plane {
             connections,
             stop: watch::Sender::new(false),
         };
-        plane
-            .tasks
-            .spawn("catalog", snapshot::follow(view, source, catalog_news));
-        plane.tasks.spawn("keys", keys.follow(key_news));
-        plane.keep_news(feed);
+        plane.until_stopped("catalog", snapshot::follow(view, source, catalog_news));
+        plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
+        plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres);
         Ok(plane)
     }
 
-    /// Keeps the feed until the plane stops; then everybody who follows it ends.
-    fn keep_news(&self, feed: Feed) {
+    /// Runs `work` in the background until the plane stops.
+    fn until_stopped(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let stopped = self.stopped();
+        self.tasks.spawn(name, async move {
+            tokio::select! {
+                () = work => {}
+                () = stopped => {}
+            }
+        });
+    }
+
+    /// Keeps the feed until the plane stops; then what was learnt of keys is written down.
+    fn keep_news(&self, feed: Feed, keys: Arc<Keys>) {
         let stopped = self.stopped();
         self.tasks.spawn("feed", async move {
             stopped.await;
             drop(feed);
+            keys.remember().await;
         });
     }
 }

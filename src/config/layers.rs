@@ -10,7 +10,12 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::{Fault, shape::Shape};
+use super::{
+    Fault,
+    shape::Shape,
+    text::{mend_of, value_of},
+    tree::put,
+};
 
 /// The file that is read when none is named; it need not exist.
 pub const DEFAULT_FILE: &str = "conf/synaxis.toml";
@@ -269,85 +274,3 @@ fn closest(path: &str, shape: &Shape) -> Option<String> {
 
 /// The likeness (Jaro-Winkler) from which a suggestion helps more than it confuses.
 const NEAR_ENOUGH: f64 = 0.85;
-
-/// Puts `value` at `steps`, making the tables on the way.
-pub(super) fn put(tree: &mut Table, steps: &[&str], value: Value) {
-    match steps {
-        [] => {}
-        [last] => {
-            tree.insert((*last).to_owned(), value);
-        }
-        [first, rest @ ..] => {
-            let inner = tree
-                .entry((*first).to_owned())
-                .or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(table) = inner {
-                put(table, rest, value);
-            }
-        }
-    }
-}
-
-/// Reads `text` as what `shape` wants.
-fn value_of(text: &str, shape: &Shape) -> Result<Value, String> {
-    match shape {
-        Shape::Secret | Shape::Text | Shape::Choice(_) => Ok(Value::String(text.to_owned())),
-        Shape::Whole => {
-            let digits = text.trim().replace('_', "");
-            digits
-                .parse()
-                .map(Value::Integer)
-                .map_err(|_| format!("`{text}` is no whole number"))
-        }
-        Shape::Number => text
-            .trim()
-            .parse()
-            .map(Value::Float)
-            .map_err(|_| format!("`{text}` is no number")),
-        Shape::Bool => text
-            .trim()
-            .parse()
-            .map(Value::Boolean)
-            .map_err(|_| format!("`{text}` is neither true nor false")),
-        Shape::List(_) if text.trim_start().starts_with('[') => {
-            written_value(text).ok_or_else(|| format!("`{text}` is no list"))
-        }
-        Shape::List(inner) => {
-            let parts = text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
-            parts
-                .map(|part| value_of(part, inner))
-                .collect::<Result<_, _>>()
-                .map(Value::Array)
-        }
-        Shape::Free => Ok(written_value(text).unwrap_or_else(|| Value::String(text.to_owned()))),
-        Shape::Table(_) => Err("is a section, not a value".to_owned()),
-    }
-}
-
-/// Reads a value as it would be written in the file.
-fn written_value(text: &str) -> Option<Value> {
-    format!("value = {text}")
-        .parse::<Table>()
-        .ok()?
-        .remove("value")
-}
-
-/// Says how a value of `shape` is written.
-#[must_use]
-pub(super) fn mend_of(shape: &Shape) -> String {
-    match shape {
-        Shape::Secret => "give the secret as text, or name its file in …_file".to_owned(),
-        Shape::Text => "give it as text".to_owned(),
-        Shape::Whole => "give a whole number within its range".to_owned(),
-        Shape::Number => "give a number".to_owned(),
-        Shape::Bool => "give true or false".to_owned(),
-        Shape::Choice(words) => format!("give one of {}", words.join(", ")),
-        Shape::List(_) => "give a list: [\"a\", \"b\"], or a,b in the environment".to_owned(),
-        Shape::Table(_) | Shape::Free => {
-            "see the commented defaults in conf/synaxis.toml".to_owned()
-        }
-    }
-}

@@ -5,6 +5,8 @@ pub mod security;
 pub mod shape;
 
 mod layers;
+mod text;
+mod tree;
 
 mod judge;
 mod print;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use toml::{Table, Value};
 
-use super::{layers::Layers, read::find, shape::Shape};
+use super::{layers::Layers, shape::Shape, tree::find};
 
 /// The commented file with every field and its default.
 pub(super) const DEFAULTS: &str = include_str!("../../conf/synaxis.toml");

@@ -7,9 +7,11 @@ use toml::{Table, Value};
 
 use super::{
     Config, Fault, judge,
-    layers::{Layers, Source, mend_of, put},
+    layers::{Layers, Source},
     print,
     shape::Shape,
+    text::mend_of,
+    tree::{find, put},
 };
 
 /// What the configuration comes to.
@@ -83,16 +85,6 @@ fn unfitness(steps: &[&str], value: &Value, leaf: &Shape) -> Option<String> {
     put(&mut alone, steps, value.clone());
     let error = Config::deserialize(Value::Table(alone)).err()?;
     Some(error.message().trim_end().to_owned())
-}
-
-/// Finds the value at `steps`.
-pub(super) fn find<'a>(tree: &'a Table, steps: &[&str]) -> Option<&'a Value> {
-    let (first, rest) = steps.split_first()?;
-    let value = tree.get(*first)?;
-    match rest {
-        [] => Some(value),
-        rest => find(value.as_table()?, rest),
-    }
 }
 
 fn with_origin(mut fault: Fault, layers: &Layers) -> Fault {

@@ -95,4 +95,13 @@ impl Endpoint {
             Self::Embeddings | Self::Other => None,
         }
     }
+
+    /// Says whether `field` limits the output here.
+    ///
+    /// A field that means nothing at an endpoint must not be believed there: its upstream passes it over.
+    #[must_use]
+    pub fn limits_output_by(self, field: &str) -> bool {
+        self.output_limit_field() == Some(field)
+            || (self == Self::ChatCompletions && field == "max_completion_tokens")
+    }
 }

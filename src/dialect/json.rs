@@ -339,22 +339,31 @@ impl<'a> Cursor<'a> {
 
 /// Returns how many bytes pass before one that ends or escapes a string, or may not stand in one.
 fn plain_len(text: &[u8]) -> usize {
-    const LANES: usize = 32;
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    let (chunks, _) = text.as_chunks::<LANES>();
-    let mut plain = 0;
-    for chunk in chunks {
-        // Without early exit the compiler compares all lanes at once.
-        if chunk
-            .iter()
-            .fold(false, |found, byte| found | is_special(byte))
-        {
-            break;
+    let (words, tail) = text.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return place * 8 + special.trailing_zeros() as usize / 8;
         }
-        plain += LANES;
     }
-    let rest = text.get(plain..).unwrap_or_default();
-    plain + rest.iter().position(is_special).unwrap_or(rest.len())
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let plain = tail.iter().position(is_special).unwrap_or(tail.len());
+    words.len() * 8 + plain
+}
+
+/// Marks the top bit of every byte of `word` that is `"`, `\`, or a control character.
+///
+/// Above the lowest mark there may be false ones: a borrow runs upward.
+const fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const FIRST_PLAIN: u64 = u64::from_ne_bytes([0x20; 8]);
+    let quote = word ^ u64::from_ne_bytes([b'"'; 8]);
+    let escape = word ^ u64::from_ne_bytes([b'\\'; 8]);
+    let is_control = word.wrapping_sub(FIRST_PLAIN) & !word;
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_escape = escape.wrapping_sub(ONES) & !escape;
+    (is_control | is_quote | is_escape) & TOPS
 }
 
 #[cfg(test)]
@@ -364,6 +373,26 @@ mod tests {
     fn skips(text: &[u8]) -> bool {
         let mut cursor = Cursor::new(text);
         cursor.skip().and_then(|()| cursor.end()).is_ok()
+    }
+
+    #[test]
+    fn every_byte_that_ends_a_run_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'!'; length];
+                    text[place] = byte;
+                    // Another one right behind it must not be taken for the first.
+                    if let Some(next) = text.get_mut(place + 1) {
+                        *next = byte.wrapping_add(1);
+                    }
+                    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+                    let expected = text.iter().position(is_special).unwrap_or(length);
+
+                    assert_eq!(plain_len(&text), expected, "{text:?}");
+                }
+            }
+        }
     }
 
     #[test]

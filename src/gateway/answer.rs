@@ -3,11 +3,13 @@
 use std::{fmt::Write, time::Duration};
 
 use bytes::Bytes;
+use chrono::SecondsFormat;
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::{http::ResponseHeader, protocols::http::ServerSession};
 
 use super::{exchange::Exchange, refuse::Refusal};
 use crate::{
+    base::Moment,
     catalog::Dialect,
     quota::{Limit, Meter, Mode, Standing},
 };
@@ -18,7 +20,7 @@ pub(super) fn head(
     request_id: &str,
     client_request_id: Option<&str>,
 ) -> Option<ResponseHeader> {
-    let mut head = ResponseHeader::build(status, Some(20)).ok()?;
+    let mut head = ResponseHeader::build_no_case(status, Some(20)).ok()?;
     head.insert_header("x-request-id", request_id).ok()?;
     if let Some(id) = client_request_id {
         head.insert_header("x-client-request-id", id).ok()?;
@@ -93,15 +95,16 @@ pub(super) async fn refuse(
     write_json(session, head, refusal.body(dialect, request_id)).await
 }
 
-/// Says what is left of the tightest limit of requests and of tokens.
+/// Says what is left of the tightest limit of requests and of tokens, to Anthropic's callers in their words too.
 pub(super) fn insert_limits(
     head: &mut ResponseHeader,
     limits: &[Limit],
     standings: &[Standing],
+    anthropic_at: Option<Moment>,
 ) -> Option<()> {
     for (family, names) in [
-        (Family::Requests, LIMIT_HEADERS_OF_REQUESTS),
-        (Family::Tokens, LIMIT_HEADERS_OF_TOKENS),
+        (Family::Requests, &LIMIT_HEADERS_OF_REQUESTS),
+        (Family::Tokens, &LIMIT_HEADERS_OF_TOKENS),
     ] {
         let tightest = limits
             .iter()
@@ -113,7 +116,17 @@ pub(super) fn insert_limits(
         let Some((limit, standing)) = tightest else {
             continue;
         };
-        let [limit_name, remaining_name, reset_name] = names;
+        let [openai, anthropic] = names;
+        if let Some(now) = anthropic_at {
+            let [limit_name, remaining_name, reset_name] = *anthropic;
+            let reset = now.plus(standing.reset).utc();
+            let reset = reset.to_rfc3339_opts(SecondsFormat::Secs, true);
+            head.insert_header(limit_name, limit.amount).ok()?;
+            head.insert_header(remaining_name, standing.remaining)
+                .ok()?;
+            head.insert_header(reset_name, reset).ok()?;
+        }
+        let [limit_name, remaining_name, reset_name] = *openai;
         head.insert_header(limit_name, limit.amount).ok()?;
         head.insert_header(remaining_name, standing.remaining)
             .ok()?;
@@ -123,15 +136,30 @@ pub(super) fn insert_limits(
     Some(())
 }
 
-const LIMIT_HEADERS_OF_REQUESTS: [&str; 3] = [
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-reset-requests",
+/// OpenAI's names and Anthropic's, each of the limit, what remains and the reset.
+const LIMIT_HEADERS_OF_REQUESTS: [[&str; 3]; 2] = [
+    [
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+    ],
+    [
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ],
 ];
-const LIMIT_HEADERS_OF_TOKENS: [&str; 3] = [
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-tokens",
+const LIMIT_HEADERS_OF_TOKENS: [[&str; 3]; 2] = [
+    [
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-reset-tokens",
+    ],
+    [
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ],
 ];
 
 /// What a pair of rate-limit headers speaks of.

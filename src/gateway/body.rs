@@ -20,6 +20,13 @@ pub(super) struct BodyBounds {
     pub(super) bytes_per_second: u64,
 }
 
+impl BodyBounds {
+    /// Returns how long a body of which so much has come may have taken.
+    pub(super) fn patience(&self, received: u64) -> Duration {
+        self.time + Duration::from_secs(received / self.bytes_per_second.max(1))
+    }
+}
+
 /// What is set aside before the first byte, whatever length a caller claims.
 const FIRST_ALLOCATION: usize = 1024 * 1024;
 
@@ -85,7 +92,7 @@ fn length(bytes: &Bytes) -> u64 {
 }
 
 /// Answers `Expect: 100-continue`, which Pingora leaves to us.
-async fn promise_continue(session: &mut ServerSession) -> Result<(), Refusal> {
+pub(super) async fn promise_continue(session: &mut ServerSession) -> Result<(), Refusal> {
     if session.get_header(header::EXPECT).is_none() {
         return Ok(());
     }
@@ -105,8 +112,8 @@ async fn next(
     began: Instant,
     received: u64,
 ) -> Result<Option<Bytes>, Refusal> {
-    let earned = Duration::from_secs(received / bounds.bytes_per_second.max(1));
-    match timeout_at(began + bounds.time + earned, session.read_request_body()).await {
+    let ends = began + bounds.patience(received);
+    match timeout_at(ends, session.read_request_body()).await {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(_)) => Err(Refusal::BodyCut),
         Err(_) => Err(Refusal::BodyTooSlow),

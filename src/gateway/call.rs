@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora::protocols::http::ServerSession;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::{
     Gateway,
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     base::{NanoUsd, Usage},
+    catalog::Dialect,
     dialect::{self, Ask},
     routing::Plan,
 };
@@ -40,6 +42,10 @@ pub(super) enum Then {
     /// Pingora carries the exchange on: a WebSocket, or a body that streams through.
     PassThrough,
 }
+
+/// How much of a refused body is read away, and for how long.
+const SWALLOWED: usize = 64 * 1024 * 1024;
+const SWALLOW_TIME: Duration = Duration::from_secs(2);
 
 /// How much of what a caller attaches for attribution is kept.
 const MAX_ATTRIBUTION: usize = 2_048;
@@ -113,13 +119,15 @@ async fn model_call(
         &plan,
         expected,
     );
-    exchange.enter(&gateway.drain, &gateway.metrics);
+    exchange.call = Some(gateway.metrics.enter());
+    let is_anthropic = exchange.endpoint.dialect() == Dialect::Anthropic;
     let downstream = Downstream::new(
         session,
         &gateway.drain,
         (&exchange.id_text, client_request_id.as_deref()),
         (&grant.limits, admission.standings),
         ask.is_stream,
+        is_anthropic.then_some(exchange.began),
         Duration::from_secs(gateway.settings.keepalive_comment_s),
     );
     let call = Call {
@@ -238,14 +246,36 @@ pub(super) async fn refuse(
         // A body nobody will read must not be taken for the next request.
         session.set_keepalive(None);
     }
-    answer::refuse(session, exchange, refusal).await
+    answer::refuse(session, exchange, refusal).await?;
+    if session.get_header(header::EXPECT).is_none() {
+        swallow(session).await;
+    }
+    Ok(())
+}
+
+/// Reads what a refused caller still sends, for a moment: closed on unread bytes, the connection would be reset and
+/// the answer lost on its way.
+async fn swallow(session: &mut ServerSession) {
+    let mut left = SWALLOWED;
+    let rest = async {
+        while !session.is_body_done() {
+            let Ok(Some(piece)) = session.read_request_body().await else {
+                return;
+            };
+            let Some(after) = left.checked_sub(piece.len()) else {
+                return;
+            };
+            left = after;
+        }
+    };
+    let _enough = timeout(SWALLOW_TIME, rest).await;
 }
 
 /// Counts a refusal; a call that was admitted is counted when it is booked.
 fn count(gateway: &Gateway, exchange: &Exchange, refusal: &Refusal) {
     let answer = refusal.answer();
     gateway.metrics.refused(answer.code);
-    if exchange.in_flight.is_some() {
+    if exchange.call.is_some() {
         return;
     }
     let elapsed = exchange.started.elapsed();

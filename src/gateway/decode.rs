@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use flate2::write::{GzDecoder, ZlibDecoder};
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderValue;
 
 /// How many bytes one byte of a compressed answer may become; text rarely passes 20.
@@ -15,7 +15,7 @@ const FREE_BYTES: u64 = 1024 * 1024;
 /// Undoes a content coding, piece by piece.
 pub(super) enum Decoder {
     Identity,
-    Gzip(Box<GzDecoder<Vec<u8>>>, Sizes),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>, Sizes),
     Deflate(Box<ZlibDecoder<Vec<u8>>>, Sizes),
 }
 
@@ -38,7 +38,7 @@ impl Decoder {
         match name.trim() {
             "identity" | "" => Some(Self::Identity),
             "gzip" | "x-gzip" => Some(Self::Gzip(
-                Box::new(GzDecoder::new(Vec::new())),
+                Box::new(MultiGzDecoder::new(Vec::new())),
                 Sizes::default(),
             )),
             "deflate" => Some(Self::Deflate(

@@ -11,7 +11,10 @@ use super::{
     answer,
     drain::{Drain, Phase},
 };
-use crate::quota::{Limit, Standing};
+use crate::{
+    base::Moment,
+    quota::{Limit, Standing},
+};
 
 /// Why nothing more can be said to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(super) struct Downstream<'a> {
     limits: &'a [Limit],
     standings: Vec<Standing>,
     is_stream: bool,
+    /// When the call began, for a caller whose dialect tells the time.
+    anthropic_at: Option<Moment>,
     comment_after: Duration,
     silent_since: Instant,
     waited: Duration,
@@ -58,6 +63,7 @@ impl<'a> Downstream<'a> {
         ids: (&'a str, Option<&'a str>),
         standings: (&'a [Limit], Vec<Standing>),
         is_stream: bool,
+        anthropic_at: Option<Moment>,
         comment_after: Duration,
     ) -> Self {
         Self {
@@ -68,6 +74,7 @@ impl<'a> Downstream<'a> {
             limits: standings.0,
             standings: standings.1,
             is_stream,
+            anthropic_at,
             comment_after,
             silent_since: Instant::now(),
             waited: Duration::ZERO,
@@ -124,28 +131,35 @@ impl<'a> Downstream<'a> {
         }
         answer::frame_as_stream(self.session, &mut head);
         self.is_head_sent = true;
-        self.session
-            .write_response_header(Box::new(head))
-            .await
-            .map_err(|_| Gone::Left)
+        let sent = self.session.write_response_header(Box::new(head)).await;
+        self.heard(sent)
+    }
+
+    /// Says whether the stream's head is out: what follows must be events.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_head_sent
+    }
+
+    /// A write that failed may have been half done: nothing else may be said on this connection.
+    fn heard<T>(&mut self, written: pingora::Result<T>) -> Result<T, Gone> {
+        written.map_err(|_| {
+            self.session.set_keepalive(None);
+            Gone::Left
+        })
     }
 
     /// Writes a piece of a stream; it is on the caller's socket when this returns.
     pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), Gone> {
-        self.session
-            .write_response_body(piece, false)
-            .await
-            .map_err(|_| Gone::Left)?;
+        let written = self.session.write_response_body(piece, false).await;
+        self.heard(written)?;
         self.silent_since = Instant::now();
         Ok(())
     }
 
     /// Ends a stream.
     pub(super) async fn end(&mut self) -> Result<(), Gone> {
-        self.session
-            .write_response_body(Bytes::new(), true)
-            .await
-            .map_err(|_| Gone::Left)
+        let written = self.session.write_response_body(Bytes::new(), true).await;
+        self.heard(written)
     }
 
     /// Answers with a whole reply.
@@ -161,9 +175,8 @@ impl<'a> Downstream<'a> {
                 .map_err(|_| Gone::Left)?;
         }
         self.is_head_sent = true;
-        answer::write(self.session, head, body)
-            .await
-            .map_err(|_| Gone::Left)
+        let written = answer::write(self.session, head, body).await;
+        self.heard(written)
     }
 
     /// Begins a head with what every answer of a call carries.
@@ -178,7 +191,11 @@ impl<'a> Downstream<'a> {
         head.insert_header("x-synaxis-attempts", story.attempts)
             .ok()?;
         head.insert_header("x-synaxis-route", story.route).ok()?;
-        answer::insert_limits(&mut head, self.limits, &self.standings)?;
+        if self.anthropic_at.is_some() {
+            head.insert_header("request-id", self.request_id).ok()?;
+        }
+        let at = self.anthropic_at;
+        answer::insert_limits(&mut head, self.limits, &self.standings, at)?;
         Some(head)
     }
 }

@@ -4,13 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{
-    Metrics,
-    connection::Connection,
-    drain::{Drain, InFlight},
-    metrics,
-    raw::RawCall,
-};
+use super::{connection::Connection, drain::InFlight, metrics, raw::RawCall};
 use crate::{
     base::{Clock, Moment, RequestId},
     dialect::Endpoint,
@@ -31,7 +25,9 @@ pub struct Exchange {
     /// The connection it came on.
     pub(super) connection: Option<Arc<Connection>>,
     /// Counted until dropped, so that a drain waits for it.
-    pub(super) in_flight: Option<(InFlight, metrics::InFlight)>,
+    pub(super) under_way: Option<InFlight>,
+    /// Counted as a call from its admission on.
+    pub(super) call: Option<metrics::InFlight>,
     /// The call Pingora's own phases carry, when it is one of those.
     pub(super) raw: Option<RawCall>,
 }
@@ -48,14 +44,10 @@ impl Exchange {
             started: Instant::now(),
             endpoint: Endpoint::Other,
             connection: Connection::current(),
-            in_flight: None,
+            under_way: None,
+            call: None,
             raw: None,
         }
-    }
-
-    /// Counts the request as a call in flight until it is dropped.
-    pub(super) fn enter(&mut self, drain: &Arc<Drain>, metrics: &Arc<Metrics>) {
-        self.in_flight = Some((drain.enter(), metrics.enter()));
     }
 
     /// Returns the address the connection comes from.

@@ -1,8 +1,10 @@
 //! Admission and plan to bytes: attempt after attempt until one speaks, and never a switch after its first word.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Gateway,
@@ -16,9 +18,8 @@ use super::{
     verdict,
 };
 use crate::{
-    base::Tokens,
-    catalog::{AllowanceMeter, Offer, Tier},
-    dialect::{self, Ask, Changes, Endpoint, fault::Kind},
+    catalog::{AllowanceMeter, Offer, Provider, Tier},
+    dialect::{self, Ask, Changes, Endpoint},
     quota::{Bid, Limit},
     routing::{Candidate, Plan},
     usage::Finish,
@@ -77,7 +78,7 @@ impl Call<'_> {
             let failure = match self.attempt(&candidate, tried).await {
                 Ok(()) => return Ok(()),
                 Err(End::Failed(failure)) => failure,
-                Err(End::Gone(gone)) => return self.leave(gone),
+                Err(End::Gone(gone)) => return self.leave(&candidate, gone, began),
                 Err(End::Told) => return Ok(()),
                 Err(End::Refused(refusal)) => return self.refused(refusal),
             };
@@ -120,10 +121,12 @@ impl Call<'_> {
             credential,
             &outgoing,
         );
+        let ends = self.ends(&offer.provider);
         let upstream = self
             .downstream
-            .watched(Box::pin(call))
+            .watched(timeout_at(ends, Box::pin(call)))
             .await?
+            .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;
         if self.ask.is_stream && is_event_stream(upstream.headers()) {
             // Streams live long: what a whole reply needs room for is not kept beside them.
@@ -140,10 +143,12 @@ impl Call<'_> {
         mut upstream: Upstream,
         began: Instant,
     ) -> Result<(), End> {
+        let ends = self.ends(&candidate.offer.provider);
         let body = self
             .downstream
-            .watched(upstream.whole())
+            .watched(timeout_at(ends, upstream.whole()))
             .await?
+            .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;
         let first_byte_ms = millis_since(self.started);
         let kind = content_type(&upstream);
@@ -154,8 +159,13 @@ impl Call<'_> {
             .is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
         let spoken = candidate.offer.provider.dialect;
         match meter::judge(spoken, self.endpoint, is_json, &body) {
+            // An open stream takes events, and this is none.
+            Reply::Answer if self.downstream.is_open() => {
+                return Err(End::Failed(Failure::Garbage));
+            }
             Reply::Answer => {}
-            Reply::Error | Reply::Garbage => return Err(End::Failed(Failure::Garbage)),
+            Reply::Error(error) => return Err(End::Failed(Failure::from(&error))),
+            Reply::Garbage => return Err(End::Failed(Failure::Garbage)),
         }
         let expected = self.size.input_expected;
         let mut tally = Tally::of_reply(spoken, self.endpoint, &body, expected);
@@ -193,7 +203,7 @@ impl Call<'_> {
             .succeeded(offer.id, credential, first_byte_ms, gateway.clock.now());
         gateway.metrics.attempted("ok");
         self.booking
-            .attempt_answered(candidate, status, millis_since(began));
+            .attempt_answered(candidate, "ok", Some(status), millis_since(began));
     }
 
     /// Notes why an attempt failed: for the entry, for the metrics, for everybody who would try next.
@@ -226,24 +236,31 @@ impl Call<'_> {
         if self.plan.max_attempts <= tried || !verdict::may_move_on(failure, self.ask.is_stream) {
             return None;
         }
-        let from = at + 1;
-        let left = self.plan.candidates.get(from..)?;
-        let fits = |candidate: &Candidate| match failure {
-            Failure::Status { fault, .. } if fault.kind == Kind::ContextLength => {
-                self.window_of(at) < candidate.offer.context_window()
-            }
-            _ => true,
-        };
-        let from = from + left.iter().position(fits)?;
-        let bids = self.bids.get(from..)?;
+        let failed = self.plan.candidates.get(at)?;
+        let now = Instant::now();
+        let places: Vec<usize> = (at + 1..self.plan.candidates.len())
+            .filter(|place| {
+                self.plan.candidates.get(*place).is_some_and(|other| {
+                    verdict::may_follow(failed, failure, other)
+                        && now < self.ends(&other.offer.provider)
+                })
+            })
+            .collect();
+        let bids: Vec<Bid> = places
+            .iter()
+            .filter_map(|place| self.bids.get(*place).cloned())
+            .collect();
+        if bids.is_empty() {
+            return None;
+        }
         match self
             .booking
-            .move_on(self.limits, bids, self.gateway.clock.now())
+            .move_on(self.limits, &bids, self.gateway.clock.now())
             .await
         {
             Ok(bid) => {
                 self.gateway.metrics.fell_back(failure.outcome());
-                Some(from + bid)
+                places.get(bid).copied()
             }
             Err(refusal) => {
                 tracing::debug!(error = %refusal, "no further attempt fits the limits");
@@ -252,11 +269,9 @@ impl Call<'_> {
         }
     }
 
-    fn window_of(&self, at: usize) -> Option<Tokens> {
-        self.plan
-            .candidates
-            .get(at)
-            .and_then(|candidate| candidate.offer.context_window())
+    /// Returns when the whole call must be over, whoever answers it.
+    pub(super) fn ends(&self, provider: &Provider) -> Instant {
+        self.started + Duration::from_millis(provider.deadlines.total_ms)
     }
 
     /// Ends a call whose plan is spent.
@@ -278,11 +293,13 @@ impl Call<'_> {
     }
 
     /// Ends a call whose caller left before the first word, or that a drain cuts before one.
-    fn leave(&mut self, gone: Gone) -> Result<(), Refusal> {
-        let refusal = match gone {
-            Gone::Left => Refusal::CallerGone,
-            Gone::Cut => Refusal::Draining,
+    fn leave(&mut self, candidate: &Candidate, gone: Gone, began: Instant) -> Result<(), Refusal> {
+        let (refusal, outcome) = match gone {
+            Gone::Left => (Refusal::CallerGone, "client_gone"),
+            Gone::Cut => (Refusal::Draining, "cut_by_drain"),
         };
+        self.booking
+            .attempt_answered(candidate, outcome, None, millis_since(began));
         let usage = Tally::of(None, self.size.input_expected, 0);
         self.booking
             .finish(Finish::ClientGone, refusal.answer().status.as_u16(), &usage);

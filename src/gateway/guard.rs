@@ -17,7 +17,7 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType, l4::stream::Stream, raw_connect::ProxyDigest,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -32,10 +32,15 @@ pub(super) struct HeadBounds {
     pub(super) time: Duration,
 }
 
+/// How much is written at once: the head of a whole reply and a short body go out together.
+///
+/// Pingora flushes whatever a caller must not wait for; its own listeners put such a buffer here.
+const WRITE_BUFFER: usize = 4096;
+
 /// A caller's stream under guard.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    inner: Stream,
+    inner: BufWriter<Stream>,
     connection: Arc<Connection>,
     bounds: HeadBounds,
     head: Head,
@@ -54,7 +59,7 @@ struct Head {
 impl Guarded {
     pub(super) fn new(inner: Stream, connection: Arc<Connection>, bounds: HeadBounds) -> Self {
         Self {
-            inner,
+            inner: BufWriter::with_capacity(WRITE_BUFFER, inner),
             connection,
             bounds,
             head: Head::default(),
@@ -153,13 +158,14 @@ impl AsyncWrite for Guarded {
 #[async_trait]
 impl Shutdown for Guarded {
     async fn shutdown(&mut self) {
-        self.inner.shutdown().await;
+        // Whoever is shut down may have gone already.
+        let _gone = AsyncWriteExt::shutdown(&mut self.inner).await;
     }
 }
 
 impl UniqueID for Guarded {
     fn id(&self) -> UniqueIDType {
-        self.inner.id()
+        self.inner.get_ref().id()
     }
 }
 
@@ -170,18 +176,18 @@ impl Peek for Guarded {}
 
 impl GetTimingDigest for Guarded {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
+        self.inner.get_ref().get_timing_digest()
     }
 }
 
 impl GetProxyDigest for Guarded {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_proxy_digest()
+        self.inner.get_ref().get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for Guarded {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
+        self.inner.get_ref().get_socket_digest()
     }
 }

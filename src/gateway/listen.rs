@@ -189,10 +189,9 @@ async fn converse(
     }
     // Nothing is set aside for a connection that says nothing.
     let patience = Duration::from_secs(settings.keepalive_s);
-    tokio::select! {
-        readable = timeout(patience, stream.readable()) => readable??,
-        () = drain.reached(Phase::Draining) => return Ok(()),
-    }
+    // Readiness alone may be spurious; only a byte is a word. A drain does not end the wait: the caller may have
+    // been accepted in the moment before it, and its request is under way.
+    timeout(patience, stream.peek(&mut [0])).await??;
     let connection = Connection::new(address);
     let guarded = Guarded::new(Stream::from(stream), Arc::clone(&connection), bounds);
     let closing = drain.closing();

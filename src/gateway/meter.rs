@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::{
     base::{Tokens, Usage},
     catalog::Dialect,
-    dialect::{self, Endpoint},
+    dialect::{self, Endpoint, StreamError},
     quota::estimate,
 };
 
@@ -53,12 +53,12 @@ impl Tally {
 }
 
 /// What a whole reply with a good status turns out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// An answer.
     Answer,
     /// An error that calls itself a success.
-    Error,
+    Error(StreamError),
     /// Not what was asked for.
     Garbage,
 }
@@ -73,7 +73,7 @@ pub(super) fn judge(spoken: Dialect, endpoint: Endpoint, is_json: bool, body: &[
         return Reply::Garbage;
     }
     match dialect::error_of(spoken, endpoint, body) {
-        Some(_) => Reply::Error,
+        Some(error) => Reply::Error(error),
         None => Reply::Answer,
     }
 }
@@ -85,18 +85,16 @@ mod tests {
     #[test]
     fn an_error_that_calls_itself_a_success_is_not_an_answer() {
         let chat = Endpoint::ChatCompletions;
-        for (body, reply) in [
-            (r#"{"id":"1","choices":[]}"#, Reply::Answer),
-            (r#"{"id":"1","error":null}"#, Reply::Answer),
-            (r#"{"error":{"message":"no"}}"#, Reply::Error),
-            ("<html>", Reply::Garbage),
-            ("", Reply::Garbage),
+        for (body, is_answer, is_error) in [
+            (r#"{"id":"1","choices":[]}"#, true, false),
+            (r#"{"id":"1","error":null}"#, true, false),
+            (r#"{"error":{"message":"no"}}"#, false, true),
+            ("<html>", false, false),
+            ("", false, false),
         ] {
-            assert_eq!(
-                judge(Dialect::Openai, chat, true, body.as_bytes()),
-                reply,
-                "{body}"
-            );
+            let reply = judge(Dialect::Openai, chat, true, body.as_bytes());
+            assert_eq!(reply == Reply::Answer, is_answer, "{body}");
+            assert_eq!(matches!(reply, Reply::Error(_)), is_error, "{body}");
         }
     }
 }

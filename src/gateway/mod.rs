@@ -21,6 +21,7 @@ mod route;
 
 mod decode;
 mod downstream;
+mod outbound;
 mod raw;
 mod relay;
 mod upstream;

@@ -26,13 +26,18 @@ pub(super) enum Target {
 }
 
 /// Paths of objects that live at one provider, under one account.
-const STORED: [&str; 6] = [
+const STORED: [&str; 11] = [
     "files",
     "batches",
     "responses/",
     "uploads",
     "vector_stores",
     "conversations",
+    "fine_tuning",
+    "assistants",
+    "threads",
+    "containers",
+    "evals",
 ];
 
 impl Target {
@@ -98,7 +103,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Undoes the escapes SDKs put into a model's id (`%2F`, `%3A`).
-fn decoded(id: &str) -> String {
+pub(super) fn decoded(id: &str) -> String {
     let mut bytes = Vec::with_capacity(id.len());
     let mut rest = id.as_bytes();
     while let Some((first, after)) = rest.split_first() {

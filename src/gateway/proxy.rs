@@ -14,7 +14,7 @@ use super::{
     Gateway, answer,
     call::{self, Then},
     drain::Phase,
-    exchange::Exchange,
+    exchange::{Exchange, millis_since},
     refuse::Refusal,
     upstream::Failure,
     verdict,
@@ -42,6 +42,7 @@ impl ProxyHttp for Gateway {
         if let Some(connection) = &exchange.connection {
             connection.head_is_read();
         }
+        exchange.under_way = Some(self.drain.enter());
         let is_serving = self.drain.phase() == Phase::Serving;
         session.set_keepalive(is_serving.then_some(self.settings.keepalive_s));
         session.set_min_send_rate(Some(MIN_SEND_RATE));
@@ -93,7 +94,8 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         if let Some(call) = &mut exchange.raw {
-            call.rewrite_body(body);
+            let passed = call.rewrite_body(body);
+            return passed.ok_or_else(|| Error::new(ErrorType::HTTPStatus(400)));
         }
         Ok(())
     }
@@ -105,7 +107,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         if let Some(call) = &mut exchange.raw {
-            call.answered(head.status.as_u16());
+            call.answered(self, head, millis_since(exchange.started));
         }
         for name in ["set-cookie", "server", "openai-organization"] {
             head.remove_header(name);
@@ -154,8 +156,16 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> FailToProxy {
         session.set_keepalive(None);
+        let broken_off = exchange.raw.as_ref().and_then(|call| call.refusal());
         let refusal = match error.esource() {
-            ErrorSource::Upstream => verdict::refusal(&Failure::Broken, ""),
+            _ if broken_off.is_some() => broken_off.cloned().unwrap_or(Refusal::BodyCut),
+            ErrorSource::Upstream => {
+                let failure = failure_of(error);
+                if let Some(call) = &exchange.raw {
+                    call.teach(self, &failure);
+                }
+                verdict::refusal(&failure, "")
+            }
             ErrorSource::Downstream => Refusal::CallerGone,
             ErrorSource::Internal | ErrorSource::Unset => Refusal::UpstreamFailed {
                 message: "the exchange failed".to_owned(),
@@ -164,6 +174,7 @@ impl ProxyHttp for Gateway {
         let status = refusal.answer().status.as_u16();
         let is_answered = session.response_written().is_some();
         if !is_answered && !matches!(refusal, Refusal::CallerGone) {
+            self.metrics.refused(refusal.answer().code);
             let session = &mut session.downstream_session;
             let _caller_left = answer::refuse(session, exchange, &refusal).await;
         }
@@ -171,6 +182,20 @@ impl ProxyHttp for Gateway {
             error_code: status,
             can_reuse_downstream: false,
         }
+    }
+}
+
+/// Returns what an error of Pingora's own upstream side means.
+fn failure_of(error: &Error) -> Failure {
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::ConnectTimedout
+        | ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout => Failure::Connect,
+        _ => Failure::Broken,
     }
 }
 

@@ -6,31 +6,45 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use memchr::memmem;
-use pingora::{http::RequestHeader, protocols::http::ServerSession, upstreams::peer::HttpPeer};
+use pingora::{
+    http::{RequestHeader, ResponseHeader},
+    protocols::http::ServerSession,
+    upstreams::peer::HttpPeer,
+};
 use serde_json::Map;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Gateway,
     admit::admit,
     authenticate::Caller,
+    body::{self, BodyBounds},
     call::{Then, body_bounds, path_and_query},
     exchange::Exchange,
     meter::Tally,
+    path,
     refuse::Refusal,
     route::{Demand, Size, route},
     settle::{Attribution, Booking},
     upstream::{self, Failure},
+    verdict,
 };
 use crate::{
     base::{Tokens, Usage},
     catalog::{Abilities, Ability, Dialect},
-    dialect::{self, Endpoint, Fault},
+    dialect::{self, Endpoint, Fault, fault},
     routing::Candidate,
     usage::Finish,
 };
 
 /// How far into a multipart body its `model` may stand; SDKs write it first.
 const MODEL_WITHIN: usize = 48 * 1024;
+
+/// The name of the part we act on.
+const MODEL: &[u8] = b"model";
+
+/// How far before it the word that makes it a name may begin, and how much of a piece is kept to see that.
+const LOOKED_BACK: usize = 32;
 
 /// How much of an answer is kept to look for its usage.
 const METERED: usize = 256 * 1024;
@@ -47,6 +61,7 @@ pub(super) struct RawCall {
     length: Option<usize>,
     is_socket: bool,
     expected: Usage,
+    upload: Upload,
     answer: BytesMut,
     answer_bytes: u64,
     status: u16,
@@ -58,6 +73,18 @@ struct Opening<'a> {
     model: &'a str,
     bytes: u64,
     is_socket: bool,
+    bounds: BodyBounds,
+}
+
+/// The body as it streams through: its size, its pace, and that it names no second model.
+struct Upload {
+    bounds: BodyBounds,
+    began: Instant,
+    received: u64,
+    /// The last bytes that passed: a name may lie across two pieces.
+    tail: Vec<u8>,
+    /// Why it was broken off.
+    refusal: Option<Refusal>,
 }
 
 /// Opens a WebSocket to a model named in the query.
@@ -72,20 +99,36 @@ pub(super) async fn open_socket(
     }
     let uri = session.req_header().uri.clone();
     let query = uri.query().unwrap_or_default();
-    let model = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("model="));
-    let model = model
+    let is_model =
+        |pair: &&str| path::decoded(pair.split('=').next().unwrap_or_default()) == "model";
+    let mut named = query.split('&').filter(is_model);
+    let model = named
+        .next()
+        .and_then(|pair| Some(path::decoded(pair.split_once('=')?.1)))
         .filter(|model| !model.is_empty())
         .ok_or_else(missing_model)?;
+    if named.next().is_some() {
+        return Err(two_models());
+    }
     let opening = Opening {
-        model,
+        model: &model,
         bytes: 0,
         is_socket: true,
+        bounds: body_bounds(gateway, caller),
     };
     let mut call = open(gateway, exchange, caller, &opening).await?;
     let renamed = format!("model={}", call.candidate.offer.upstream_name);
-    let query = query.replacen(&format!("model={model}"), &renamed, 1);
+    let query: Vec<&str> = query
+        .split('&')
+        .map(|pair| {
+            if is_model(&pair) {
+                renamed.as_str()
+            } else {
+                pair
+            }
+        })
+        .collect();
+    let query = query.join("&");
     call.path = path_and_query(uri.path(), Some(&query));
     exchange.raw = Some(call);
     // A conversation may be silent for long; the phases' own deadline would cut it.
@@ -110,8 +153,13 @@ pub(super) async fn open_body(
             limit_bytes: bounds.bytes,
         });
     }
-    let read = read_beginning(session, bounds.time).await?;
-    let place = find_model(&read).ok_or_else(missing_model)?;
+    let delimiter = delimiter(&session.req_header().headers).ok_or_else(missing_model)?;
+    body::promise_continue(session).await?;
+    let read = read_beginning(session, &delimiter, bounds.time).await?;
+    let place = find_model(&read, &delimiter).ok_or_else(missing_model)?;
+    if 1 < models_named(&read, 0) {
+        return Err(two_models());
+    }
     let written = read.get(place.clone()).unwrap_or_default();
     let model = std::str::from_utf8(written)
         .map_err(|_| missing_model())?
@@ -120,6 +168,7 @@ pub(super) async fn open_body(
         model: &model,
         bytes,
         is_socket: false,
+        bounds,
     };
     let mut call = open(gateway, exchange, caller, &opening).await?;
     let upstream_name = call.candidate.offer.upstream_name.as_bytes();
@@ -138,12 +187,14 @@ pub(super) async fn open_body(
 /// Reads until the model's name must have come; Pingora sends what it buffered, so no more than it buffers.
 async fn read_beginning(
     session: &mut ServerSession,
+    delimiter: &[u8],
     patience: std::time::Duration,
 ) -> Result<Bytes, Refusal> {
     session.enable_retry_buffering();
     let mut read = BytesMut::new();
-    while read.len() < MODEL_WITHIN && find_model(&read).is_none() {
-        let piece = tokio::time::timeout(patience, session.read_request_body())
+    let ends = Instant::now() + patience;
+    while read.len() < MODEL_WITHIN && find_model(&read, delimiter).is_none() {
+        let piece = timeout_at(ends, session.read_request_body())
             .await
             .map_err(|_| Refusal::BodyTooSlow)?
             .map_err(|_| Refusal::BodyCut)?;
@@ -158,12 +209,125 @@ async fn read_beginning(
     Ok(read.freeze())
 }
 
-/// Returns where the value of the part named `model` stands.
-fn find_model(body: &[u8]) -> Option<std::ops::Range<usize>> {
-    let name = memmem::find(body, b"name=\"model\"")?;
-    let blank = name + memmem::find(body.get(name..)?, b"\r\n\r\n")? + 4;
-    let length = memmem::find(body.get(blank..)?, b"\r\n")?;
-    (0 < length).then_some(blank..blank + length)
+/// Returns what stands between the parts of a multipart body.
+fn delimiter(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).into_iter();
+    let kind = kinds.next()?.to_str().ok()?;
+    let mut parameters = kind.split(';').map(str::trim);
+    let is_form = parameters
+        .next()?
+        .eq_ignore_ascii_case("multipart/form-data");
+    let (name, boundary) = parameters.next()?.split_once('=')?;
+    let is_alone = parameters.next().is_none() && kinds.next().is_none();
+    let boundary = boundary.trim_matches('"');
+    let is_boundary = is_form && is_alone && name.eq_ignore_ascii_case("boundary");
+    (is_boundary && !boundary.is_empty()).then(|| format!("--{boundary}\r\n").into_bytes())
+}
+
+/// Returns where the value of the part named `model` stands: a true part, not words within another one.
+fn find_model(body: &[u8], delimiter: &[u8]) -> Option<std::ops::Range<usize>> {
+    let parts = memmem::find_iter(body, delimiter).filter(|at| {
+        let before = body.get(..*at).unwrap_or_default();
+        before.is_empty() || before.ends_with(b"\r\n")
+    });
+    parts.map(|at| at + delimiter.len()).find_map(|head| {
+        let length = memmem::find(body.get(head..)?, b"\r\n\r\n")?;
+        let lines = body.get(head..head + length)?.to_ascii_lowercase();
+        let rest = lines.strip_prefix(b"content-disposition:")?;
+        let rest = rest.trim_ascii_start().strip_prefix(b"form-data;")?;
+        let rest = rest.trim_ascii_start().strip_prefix(b"name=\"model\"")?;
+        let is_plain = rest.is_empty() || rest.starts_with(b"\r\n");
+        let value = head + length + 4;
+        let length = memmem::find(body.get(value..)?, b"\r\n")?;
+        (is_plain && 0 < length).then_some(value..value + length)
+    })
+}
+
+/// Counts what some server could take for the head of a part named `model`, of those that end behind `from`.
+fn models_named(body: &[u8], from: usize) -> usize {
+    let is_named = |at: &usize| {
+        let end = at + MODEL.len();
+        // Whether a name at the very end is a longer one, the next piece tells.
+        let is_whole = body
+            .get(end)
+            .is_some_and(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+        let before = body.get(at.saturating_sub(LOOKED_BACK)..*at);
+        from <= end && is_whole && before.is_some_and(ends_with_name)
+    };
+    memmem::find_iter(body, MODEL).filter(is_named).count()
+}
+
+/// Says whether this ends with `name=`, in any spelling of it.
+fn ends_with_name(before: &[u8]) -> bool {
+    let lower = before.to_ascii_lowercase();
+    let trimmed = |mut text: &'_ [u8]| {
+        while let Some((b' ' | b'\t' | b'"' | b'\'' | b'*', rest)) = text.split_last() {
+            text = rest;
+        }
+        text.len()
+    };
+    let end = trimmed(&lower);
+    let text = lower.get(..end).unwrap_or_default();
+    let text = text.strip_suffix(b"utf-8").unwrap_or(text);
+    let Some(text) = text
+        .get(..trimmed(text))
+        .and_then(|text| text.strip_suffix(b"="))
+    else {
+        return false;
+    };
+    text.get(..trimmed(text))
+        .is_some_and(|text| text.ends_with(b"name"))
+}
+
+fn two_models() -> Refusal {
+    Refusal::Fault(Fault {
+        code: "invalid_value",
+        param: Some("model".to_owned()),
+        message: "`model` is given twice.".to_owned(),
+    })
+}
+
+impl Upload {
+    fn new(bounds: BodyBounds) -> Self {
+        Self {
+            bounds,
+            began: Instant::now(),
+            received: 0,
+            tail: Vec::new(),
+            refusal: None,
+        }
+    }
+
+    /// Takes note of a piece; one that may not pass says why.
+    fn pass(&mut self, piece: &[u8], is_beginning: bool) -> Result<(), Refusal> {
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.received = self.received.saturating_add(length);
+        if self.bounds.bytes < self.received {
+            let limit_bytes = self.bounds.bytes;
+            return Err(Refusal::TooLarge { limit_bytes });
+        }
+        if self.bounds.patience(self.received) < self.began.elapsed() {
+            return Err(Refusal::BodyTooSlow);
+        }
+        let fresh = piece
+            .get(..piece.len().min(LOOKED_BACK))
+            .unwrap_or_default();
+        let passed = self.tail.len();
+        self.tail.extend_from_slice(fresh);
+        if !is_beginning && 0 < models_named(piece, 0) + models_named(&self.tail, passed) {
+            return Err(two_models());
+        }
+        let kept = piece.len().saturating_sub(LOOKED_BACK);
+        if LOOKED_BACK <= piece.len() {
+            self.tail.clear();
+            self.tail
+                .extend_from_slice(piece.get(kept..).unwrap_or_default());
+        } else {
+            let surplus = self.tail.len().saturating_sub(LOOKED_BACK);
+            self.tail.drain(..surplus);
+        }
+        Ok(())
+    }
 }
 
 fn missing_model() -> Refusal {
@@ -210,7 +374,7 @@ async fn open(
         &plan,
         expected,
     );
-    exchange.enter(&gateway.drain, &gateway.metrics);
+    exchange.call = Some(gateway.metrics.enter());
     let addresses = upstream::resolve(&gateway.egress, &candidate.offer.provider)
         .await
         .map_err(|_| unreachable())?;
@@ -225,6 +389,7 @@ async fn open(
         length: None,
         is_socket: opening.is_socket,
         expected,
+        upload: Upload::new(opening.bounds),
         answer: BytesMut::new(),
         answer_bytes: 0,
         status: 0,
@@ -255,7 +420,7 @@ impl Opening<'_> {
 }
 
 fn unreachable() -> Refusal {
-    super::verdict::refusal(&Failure::Connect, "")
+    verdict::refusal(&Failure::Connect, "")
 }
 
 impl RawCall {
@@ -300,19 +465,61 @@ impl RawCall {
         Some(())
     }
 
-    /// Swaps in the beginning that names the provider's model, the first time a piece goes out.
-    pub(super) fn rewrite_body(&mut self, piece: &mut Option<Bytes>) {
+    /// Swaps in the beginning that names the provider's model, the first time a piece goes out; a body that grows
+    /// too large, comes too slowly or names a second model goes no further.
+    pub(super) fn rewrite_body(&mut self, piece: &mut Option<Bytes>) -> Option<()> {
+        if !self.is_socket {
+            let bytes = piece.as_deref().unwrap_or_default();
+            if let Err(refusal) = self.upload.pass(bytes, self.beginning.is_some()) {
+                self.upload.refusal = Some(refusal);
+                return None;
+            }
+        }
         if let Some(beginning) = self.beginning.take() {
             *piece = Some(beginning);
         } else if piece.as_ref().is_some_and(Bytes::is_empty) {
             // An empty piece is written as the end of a chunked body, twice (pingora #935).
             *piece = None;
         }
+        Some(())
     }
 
-    /// Takes note of the provider's status.
-    pub(super) fn answered(&mut self, status: u16) {
+    /// Returns why the gateway broke the body off, if it did.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.upload.refusal.as_ref()
+    }
+
+    /// Lets everybody who would try next know how the provider did.
+    pub(super) fn teach(&self, gateway: &Gateway, failure: &Failure) {
+        if self.is_socket && self.status == 101 {
+            // A conversation may end without a farewell.
+            return;
+        }
+        gateway.metrics.attempted(failure.outcome());
+        verdict::teach(
+            &gateway.health,
+            &self.candidate,
+            failure,
+            gateway.clock.now(),
+        );
+    }
+
+    /// Takes note of the provider's answer.
+    pub(super) fn answered(&mut self, gateway: &Gateway, head: &ResponseHeader, ms: u32) {
+        let status = head.status.as_u16();
         self.status = status;
+        if status < 400 {
+            let id = self.candidate.credential.as_ref().map(|key| key.id);
+            let (offer, now) = (self.candidate.offer.id, gateway.clock.now());
+            gateway.health.succeeded(offer, id, ms, now);
+            gateway.metrics.attempted("ok");
+            return;
+        }
+        let mut fault = fault::upstream(status, b"");
+        let seconds = head.headers.get(header::RETRY_AFTER);
+        let seconds = seconds.and_then(|text| text.to_str().ok()?.parse().ok());
+        fault.retry_after = seconds.map(std::time::Duration::from_secs);
+        self.teach(gateway, &Failure::Status { status, fault });
     }
 
     /// Counts a piece of the answer.
@@ -331,7 +538,9 @@ impl RawCall {
     /// Books the call as it ended.
     pub(super) fn finish(&mut self, failed_upstream: bool) {
         if self.status == 0 {
-            return self.booking.give_up(Finish::Failed, 502);
+            let refused = self.refusal().map(|refusal| refusal.answer().status);
+            let status = refused.map_or(502, |status| status.as_u16());
+            return self.booking.give_up(Finish::Failed, status);
         }
         let told = dialect::usage_of(Dialect::Openai, Endpoint::Responses, &self.answer);
         let mut tally = Tally::of(told, self.expected.input, self.answer_bytes);
@@ -399,8 +608,43 @@ mod tests {
         let body =
             b"--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x\r\n";
 
-        let place = find_model(body).unwrap();
+        let place = find_model(body, b"--x\r\n").unwrap();
 
         assert_eq!(&body[place], b"whisper-1");
+    }
+
+    #[test]
+    fn a_model_within_another_part_is_not_the_model() {
+        let body = b"--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n\r\n\
+            Content-Disposition: form-data; name=\"model\"\r\n\r\ncheap\r\n--x--\r\n";
+
+        assert_eq!(find_model(body, b"--x\r\n"), None);
+    }
+
+    #[test]
+    fn a_second_model_is_seen_however_it_is_spelled_and_cut() {
+        for second in [
+            "name=\"model\"",
+            "NAME=model\r\n",
+            "name*=utf-8''model;",
+            "name = 'model'",
+        ] {
+            let body = format!("--x\r\nContent-Disposition: form-data; {second}\r\n\r\nz");
+            for cut in 0..body.len() {
+                let bounds = BodyBounds {
+                    bytes: 1_000,
+                    time: std::time::Duration::from_secs(9),
+                    bytes_per_second: 1,
+                };
+                let mut upload = Upload::new(bounds);
+                let (first, rest) = body.as_bytes().split_at(cut);
+                let passed = upload
+                    .pass(first, false)
+                    .and_then(|()| upload.pass(rest, false));
+                assert!(passed.is_err(), "{second} cut at {cut}");
+            }
+        }
+        let other = b"the name of the model; name=\"models\"; ";
+        assert_eq!(models_named(other, 0), 0);
     }
 }

@@ -13,10 +13,11 @@ use super::{
     meter::Tally,
     refuse::Refusal,
     upstream::{Failure, Upstream},
+    verdict,
 };
 use crate::{
-    dialect::StreamReader,
-    routing::{self, Candidate},
+    dialect::{StreamError, StreamReader},
+    routing::Candidate,
     usage::Finish,
 };
 
@@ -58,7 +59,7 @@ impl Call<'_> {
             reader: StreamReader::new(provider.dialect, self.endpoint, strips_usage),
             out: Vec::new(),
             first_byte_ms: None,
-            ends: self.started + Duration::from_millis(provider.deadlines.total_ms),
+            ends: self.ends(provider),
         };
         let ended = loop {
             match self.step(&mut relay).await {
@@ -96,7 +97,8 @@ impl Call<'_> {
         if let Some(ready) = joined(&mut relay.out) {
             self.downstream.write(ready).await?;
         }
-        let is_over = is_end || relay.reader.seen().is_done;
+        let seen = relay.reader.seen();
+        let is_over = is_end || seen.is_done || seen.error.is_some();
         Ok(if is_over { Step::Over } else { Step::More })
     }
 
@@ -115,7 +117,6 @@ impl Call<'_> {
         self.booking.waited(self.downstream.waited());
         let is_said = seen.is_done || seen.has_finish;
         let is_whole = ended.is_ok() && is_said && seen.error.is_none();
-        let was_told = seen.error.is_some();
         if is_whole {
             let first_byte_ms = relay.first_byte_ms.unwrap_or_default();
             self.answered(candidate, first_byte_ms, 200, began);
@@ -124,46 +125,55 @@ impl Call<'_> {
             relay.keep(&self.gateway.connector).await;
             return Ok(());
         }
+        let (error, was_told) = (seen.error.clone(), seen.error.is_some() && seen.is_done);
+        let is_mid_frame = relay.reader.is_mid_frame();
         relay.upstream.abort().await;
-        match ended {
-            Err(End::Gone(Gone::Left)) => {
-                self.booking.finish(Finish::ClientGone, 499, &tally);
-            }
+        let (outcome, finish, status, refusal) = match ended {
+            Err(End::Gone(Gone::Left)) => ("client_gone", Finish::ClientGone, 499, None),
             Err(End::Gone(Gone::Cut)) => {
-                self.booking.finish(Finish::UpstreamCut, 200, &tally);
-                self.tell(&Refusal::Draining).await;
+                let refusal = Some(Refusal::Draining);
+                ("cut_by_drain", Finish::UpstreamCut, 200, refusal)
             }
             Ok(()) | Err(End::Failed(_) | End::Refused(_) | End::Told) => {
-                self.broke_off(candidate);
-                self.booking.finish(Finish::UpstreamCut, 200, &tally);
-                if !was_told {
-                    let message = "the stream broke off before its end".to_owned();
-                    self.tell(&Refusal::UpstreamFailed { message }).await;
-                }
+                let refusal = self.broke_off(candidate, error.as_ref());
+                let refusal = (!was_told).then_some(refusal);
+                ("broken_stream", Finish::UpstreamCut, 200, refusal)
             }
+        };
+        self.booking
+            .attempt_answered(candidate, outcome, Some(200), millis_since(began));
+        self.booking.finish(finish, status, &tally);
+        if finish == Finish::ClientGone {
+            return Err(End::Told);
+        }
+        if let Some(refusal) = refusal {
+            self.tell(&refusal, is_mid_frame).await;
         }
         let _gone = self.downstream.end().await;
         Err(End::Told)
     }
 
-    fn broke_off(&self, candidate: &Candidate) {
-        let credential = candidate
-            .credential
-            .as_ref()
-            .map(|credential| credential.id);
-        let now = self.gateway.clock.now();
-        self.gateway.health.failed(
-            candidate.offer.id,
-            credential,
-            routing::Failure::Broken,
-            now,
-        );
-        self.gateway.metrics.attempted("broken_stream");
+    /// Notes that an answer broke off, by an error it brought or without a word; returns how the caller is told.
+    fn broke_off(&self, candidate: &Candidate, error: Option<&StreamError>) -> Refusal {
+        let gateway = self.gateway;
+        gateway.metrics.attempted("broken_stream");
+        let failure = error.map_or(Failure::Broken, Failure::from);
+        verdict::teach(&gateway.health, candidate, &failure, gateway.clock.now());
+        match error {
+            Some(_) => verdict::refusal(&failure, &self.ask.model),
+            None => Refusal::UpstreamFailed {
+                message: "the stream broke off before its end".to_owned(),
+            },
+        }
     }
 
     /// Ends an open stream with an error event; the caller's parser must not take it for complete.
-    async fn tell(&mut self, refusal: &Refusal) {
-        let event = refusal.event(self.endpoint, self.request_id);
+    async fn tell(&mut self, refusal: &Refusal, is_mid_frame: bool) {
+        let mut event = refusal.event(self.endpoint, self.request_id);
+        if is_mid_frame {
+            // What is out of the frame that broke must not swallow the event.
+            event.splice(..0, *b"\n\n");
+        }
         let _gone = self.downstream.write(Bytes::from(event)).await;
     }
 }
@@ -175,8 +185,8 @@ impl Relay {
         if seen.has_content {
             return Ok(true);
         }
-        if seen.error.is_some() {
-            return Err(Failure::Garbage);
+        if let Some(error) = &seen.error {
+            return Err(Failure::from(error));
         }
         // A stream may properly end without a word: an empty answer.
         if seen.is_done || (is_end && seen.has_finish) {

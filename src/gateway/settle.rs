@@ -45,6 +45,8 @@ pub(super) struct Booking {
     endpoint: Endpoint,
     /// What the last attempt used, when it failed and the ledger was not told yet.
     last_failed: Actual,
+    /// Whether the tokens of the entry are all of failed attempts, which the ledger is told of one by one.
+    is_told: bool,
     /// How long others kept us waiting.
     waited: Duration,
     started: Instant,
@@ -122,6 +124,7 @@ impl Booking {
             offer: None,
             endpoint: exchange.endpoint,
             last_failed: Actual::default(),
+            is_told: false,
             waited: Duration::ZERO,
             started: exchange.started,
             stage: Stage::Admitted,
@@ -211,13 +214,19 @@ impl Booking {
         Receipt { cost, saved }
     }
 
-    /// Adds the attempt that answered.
-    pub(super) fn attempt_answered(&mut self, candidate: &Candidate, status: u16, ms: u32) {
+    /// Adds the attempt that answered, whole or not; what it cost is the call's own.
+    pub(super) fn attempt_answered(
+        &mut self,
+        candidate: &Candidate,
+        outcome: &'static str,
+        status: Option<u16>,
+        ms: u32,
+    ) {
         self.intent.0.attempts.push(AttemptRecord {
             offer_id: candidate.offer.id,
             provider: candidate.offer.provider.name.clone(),
-            outcome: "ok".to_owned(),
-            status: Some(status),
+            outcome: outcome.to_owned(),
+            status,
             ms: u64::from(ms),
             cost_nano_usd: NanoUsd::ZERO,
         });
@@ -245,6 +254,8 @@ impl Booking {
         // The failed attempts carry their own cost: nothing is priced a second time.
         self.price = Price::default();
         self.alternative = None;
+        // The entry says what was read in all; the ledger was told of every attempt but the last.
+        self.is_told = true;
         let _receipt = self.finish(
             finish,
             status,
@@ -300,7 +311,7 @@ impl Booking {
         self.count();
         let answered = Actual {
             requests: 1,
-            input: entry.usage.input.0,
+            input: if self.is_told { 0 } else { entry.usage.input.0 },
             output: entry.usage.output.0,
             cost_nano_usd: self.price.of(&entry.usage).0,
         };

@@ -10,14 +10,15 @@ use pingora::{
     protocols::{ALPN, http::client::HttpSession},
     upstreams::peer::HttpPeer,
 };
+use tokio::time::timeout;
 
-use super::decode::Decoder;
+use super::{decode::Decoder, outbound::ProviderPeer};
 use crate::{
     base::Moment,
     catalog::{Credential, Provider, provider::Auth},
     dialect::{
-        allowance_headers,
-        fault::{self, UpstreamFault},
+        StreamError, allowance_headers,
+        fault::{self, Kind, UpstreamFault},
     },
     egress::{Guard, NoAddress},
 };
@@ -35,8 +36,14 @@ const FORWARDED: [&str; 6] = [
 /// How much of an error's body is worth reading.
 const ERROR_BODY: usize = 64 * 1024;
 
+/// How long an error's body is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How much a whole reply may weigh.
 const REPLY_BODY: usize = 64 * 1024 * 1024;
+
+/// How much of a request is copied into one write; beyond that the copy costs more than another write.
+const JOINED_WRITE: usize = 32 * 1024;
 
 /// How long an unused connection to a provider is kept; balancers commonly close theirs after 60 s.
 const IDLE: Duration = Duration::from_secs(55);
@@ -64,6 +71,30 @@ pub(super) enum Failure {
     Status { status: u16, fault: UpstreamFault },
 }
 
+impl From<&StreamError> for Failure {
+    /// An error that came as an event, or under a good status, means what the same error means as a status.
+    fn from(error: &StreamError) -> Self {
+        let status = error.status.unwrap_or(match error.kind {
+            Kind::ContextLength | Kind::Invalid => 400,
+            Kind::BadCredential => 401,
+            Kind::NoCredit => 402,
+            Kind::ModelMissing => 404,
+            Kind::RateLimited | Kind::DailyCap => 429,
+            Kind::Overloaded => 503,
+            Kind::Timeout => 504,
+            Kind::Server | Kind::Other => 502,
+        });
+        let fault = UpstreamFault {
+            kind: error.kind,
+            message: error.message.clone(),
+            code: None,
+            param: None,
+            retry_after: error.retry_after,
+        };
+        Self::Status { status, fault }
+    }
+}
+
 /// What is sent, the same for every provider but for its own key, host and model name.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
@@ -81,7 +112,7 @@ pub(super) struct Outgoing<'a> {
 /// A provider's answer, its head read and its body still to come.
 pub(super) struct Upstream {
     session: HttpSession,
-    peer: HttpPeer,
+    peer: ProviderPeer,
     decoder: Decoder,
     gap: Duration,
 }
@@ -99,12 +130,12 @@ impl Upstream {
         let addresses = resolve(guard, provider).await?;
         let mut last = Failure::Connect;
         for address in addresses.iter().take(ADDRESSES) {
-            let peer = peer(provider, credential, *address);
+            let peer = ProviderPeer::new(peer(provider, credential, *address));
             match Self::exchange(connector, provider, peer, &head, outgoing).await {
                 Err(Failure::Connect) => last = Failure::Connect,
                 Ok(upstream) => {
                     return upstream
-                        .judged(&provider.quirks.header_family, outgoing.now)
+                        .judged(connector, &provider.quirks.header_family, outgoing.now)
                         .await;
                 }
                 Err(other) => return Err(other),
@@ -116,7 +147,7 @@ impl Upstream {
     async fn exchange(
         connector: &Connector,
         provider: &Provider,
-        peer: HttpPeer,
+        peer: ProviderPeer,
         head: &RequestHeader,
         outgoing: &Outgoing<'_>,
     ) -> Result<Self, Failure> {
@@ -153,13 +184,19 @@ impl Upstream {
         }
     }
 
-    async fn judged(mut self, family: &str, now: Moment) -> Result<Self, Failure> {
+    async fn judged(
+        mut self,
+        connector: &Connector,
+        family: &str,
+        now: Moment,
+    ) -> Result<Self, Failure> {
         let status = self.status();
         if status.is_success() {
             return Ok(self);
         }
         let told = self.retry_after(family, now);
-        let body = self.read_up_to(ERROR_BODY).await.unwrap_or_default();
+        let body = self.error_body().await;
+        self.release(connector).await;
         let mut fault = fault::upstream(status.as_u16(), &body);
         fault.retry_after = told.or(fault.retry_after);
         Err(Failure::Status {
@@ -217,6 +254,21 @@ impl Upstream {
         self.read_up_to(REPLY_BODY).await
     }
 
+    /// Reads of an error's body what comes soon; its status alone says most of it.
+    async fn error_body(&mut self) -> Bytes {
+        let mut body = BytesMut::new();
+        let read = async {
+            while let Ok(Some(piece)) = self.next(ERROR_PATIENCE).await {
+                body.extend_from_slice(&piece);
+                if ERROR_BODY <= body.len() {
+                    break;
+                }
+            }
+        };
+        let _as_much_as_came = timeout(ERROR_PATIENCE, read).await;
+        body.freeze()
+    }
+
     async fn read_up_to(&mut self, bound: usize) -> Result<Bytes, Failure> {
         let Some(first) = self.next(Duration::MAX).await? else {
             return Ok(Bytes::new());
@@ -261,12 +313,13 @@ async fn send(
         .write_request_header(Box::new(head.clone()))
         .await
         .map_err(|error| failed(&error))?;
-    let last = pieces.len().saturating_sub(1);
-    for (place, piece) in pieces.iter().enumerate() {
+    let mut left = pieces;
+    while let Some((piece, rest)) = next_write(left) {
         session
-            .write_request_body(piece.clone(), place == last)
+            .write_request_body(piece, rest.is_empty())
             .await
             .map_err(|error| failed(&error))?;
+        left = rest;
     }
     if pieces.is_empty() {
         session
@@ -287,6 +340,23 @@ async fn send(
             return Ok(());
         }
     }
+}
+
+/// Returns what to write next, and the pieces after it: each write costs as much as copying many bytes.
+fn next_write(pieces: &[Bytes]) -> Option<(Bytes, &[Bytes])> {
+    let (first, mut rest) = pieces.split_first()?;
+    if JOINED_WRITE < first.len() || rest.is_empty() {
+        return Some((first.clone(), rest));
+    }
+    let mut joined = BytesMut::from(&first[..]);
+    while let Some((next, after)) = rest.split_first() {
+        if JOINED_WRITE < joined.len().saturating_add(next.len()) {
+            break;
+        }
+        joined.extend_from_slice(next);
+        rest = after;
+    }
+    Some((joined.freeze(), rest))
 }
 
 fn failed(error: &pingora::Error) -> Failure {
@@ -353,7 +423,8 @@ fn request_head(
 ) -> Option<RequestHeader> {
     let base = provider.base_url.path().trim_end_matches('/');
     let path = format!("{base}/{}", outgoing.path);
-    let mut head = RequestHeader::build(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
+    let mut head =
+        RequestHeader::build_no_case(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
     head.insert_header(header::HOST, authority(provider)).ok()?;
     authorize(&mut head, provider.quirks.auth, credential)?;
     head.insert_header(header::CONTENT_TYPE, "application/json")
@@ -418,5 +489,27 @@ pub(super) fn authority(provider: &Provider) -> String {
     match provider.base_url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_written_in_order_and_small_ones_together() {
+        let large = "b".repeat(JOINED_WRITE + 1);
+        let pieces =
+            ["{", "\"max_tokens\":1,", &large, "c", "}"].map(|piece| Bytes::from(piece.to_owned()));
+
+        let mut writes = Vec::new();
+        let mut left = pieces.as_slice();
+        while let Some((write, rest)) = next_write(left) {
+            writes.push(write);
+            left = rest;
+        }
+
+        assert_eq!(writes, ["{\"max_tokens\":1,", large.as_str(), "c}"]);
+        assert!(next_write(&[]).is_none());
     }
 }

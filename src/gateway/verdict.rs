@@ -67,6 +67,22 @@ pub(super) fn may_move_on(failure: &Failure, is_stream: bool) -> bool {
     }
 }
 
+/// Says whether `other` may do better where `failed` did not: nobody is asked again who must fail alike.
+pub(super) fn may_follow(failed: &Candidate, failure: &Failure, other: &Candidate) -> bool {
+    let id = |candidate: &Candidate| Some(candidate.credential.as_ref()?.id);
+    let is_same_provider = failed.offer.provider.id == other.offer.provider.id;
+    match failure {
+        Failure::Forbidden | Failure::Connect => !is_same_provider,
+        Failure::Status { fault, .. } if fault.kind == Kind::ContextLength => {
+            failed.offer.context_window() < other.offer.context_window()
+        }
+        Failure::Status {
+            status: 401..=403, ..
+        } => !is_same_provider || id(failed) != id(other),
+        Failure::Timeout | Failure::Broken | Failure::Garbage | Failure::Status { .. } => true,
+    }
+}
+
 /// Lets everybody who would try next know.
 pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, now: Moment) {
     let offer = candidate.offer.id;

@@ -22,8 +22,8 @@ const EVERY: Duration = Duration::from_secs(60);
 const SETTLING: Duration = Duration::from_millis(50);
 /// The pause after the books could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long the books may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the books may take to answer; a start waits no longer for books that hang.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where snapshots come from, and who is told of them.
 #[derive(Clone, Debug)]

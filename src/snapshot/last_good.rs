@@ -1,10 +1,10 @@
 //! The last good snapshot on disk, for a start without Postgres. Keys in it are sealed, as they are in the books.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
 
 use crate::base::Moment;
@@ -19,7 +19,7 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Keeps the snapshot at `path`; its folder must exist.
+    /// Keeps the snapshot at `path`; its folder is made when it is not there.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self { path }
@@ -30,6 +30,13 @@ impl LastGood {
     /// # Errors
     /// The disk's.
     pub fn write(&self, text: &str, taken_at: Moment) -> io::Result<()> {
+        let folder = self.path.parent();
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
         let fresh = self.path.with_extension("new");
         // One left behind may have another mode.
         match fs::remove_file(&fresh) {
@@ -47,13 +54,7 @@ impl LastGood {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
-        if let Some(folder) = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            File::open(folder)?.sync_all()?;
-        }
+        File::open(folder)?.sync_all()?;
         Ok(())
     }
 
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("catalog.snapshot");
+        let path = folder.path().join("state/catalog.snapshot");
         let last_good = LastGood::at(path.clone());
         assert_eq!(last_good.read().unwrap(), None);
 
@@ -104,7 +105,10 @@ mod tests {
         );
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_dir(folder.path().join("state")).unwrap().count(),
+            1
+        );
     }
 
     #[test]

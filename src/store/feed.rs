@@ -97,7 +97,7 @@ pub enum News {
 pub struct Feed {
     state: Arc<State>,
     /// Ends the tasks when the last handle goes.
-    _alive: Arc<watch::Sender<()>>,
+    alive: Arc<watch::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Feed {
         tasks.spawn("feed ask", until_ended(ended, asking));
         Self {
             state,
-            _alive: Arc::new(alive),
+            alive: Arc::new(alive),
         }
     }
 
@@ -145,6 +145,7 @@ impl Feed {
         Reader {
             news: self.state.news.subscribe(),
             state: Arc::clone(&self.state),
+            ended: self.alive.subscribe(),
         }
     }
 
@@ -180,6 +181,8 @@ impl Feed {
 pub struct Reader {
     news: broadcast::Receiver<News>,
     state: Arc<State>,
+    /// The sender of the news lives as long as `state`, so it cannot tell that the feed has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Reader {
@@ -187,7 +190,11 @@ impl Reader {
     ///
     /// A reader that fell behind gets a [`News::Gap`]. `None` when the feed has ended.
     pub async fn next(&mut self) -> Option<News> {
-        match self.news.recv().await {
+        let news = tokio::select! {
+            news = self.news.recv() => news,
+            _ = self.ended.changed() => return None,
+        };
+        match news {
             Ok(news) => Some(news),
             Err(broadcast::error::RecvError::Closed) => None,
             Err(broadcast::error::RecvError::Lagged(_)) => Some(self.gap()),
@@ -299,5 +306,34 @@ impl State {
         self.answered_at.store(at.millis(), Ordering::Release);
         // Nobody may be reading; the next reader starts from what it reads itself.
         let _ = self.news.send(news);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::Secret,
+        store::postgres::{Role, Settings},
+    };
+
+    #[tokio::test]
+    async fn readers_end_with_their_feed_also_while_the_books_are_away() {
+        let settings = Settings {
+            url: Secret::new("postgres://nobody@127.0.0.1:1/none".to_owned()),
+            acquire_timeout_ms: 50,
+            ..Settings::default()
+        };
+        let postgres = Postgres::connect(&settings, Role::Proxy).expect("lazy");
+        let tasks = Tasks::default();
+        let feed = Feed::start(&postgres, Clock::default(), &tasks);
+        let mut reader = feed.subscribe();
+
+        drop(feed);
+
+        let to_the_end = async { while reader.next().await.is_some() {} };
+        let ended = tokio::time::timeout(Duration::from_secs(5), to_the_end).await;
+        assert!(ended.is_ok());
+        assert!(tasks.wait(Duration::from_secs(5)).await);
     }
 }

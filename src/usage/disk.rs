@@ -99,6 +99,11 @@ impl Disk {
         self.live.tidy()
     }
 
+    /// Tries again what the disk refused, also while nobody calls.
+    pub(super) fn retry(&mut self) {
+        self.spool.retry();
+    }
+
     /// Searches the folder at the next turn, however short ago the last search was.
     pub(super) fn look_again(&mut self) {
         self.looked = None;

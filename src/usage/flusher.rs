@@ -136,6 +136,13 @@ impl Flusher {
         postgres: &Postgres,
         on_booked: &(impl Fn(RequestId) + Send + Sync),
     ) -> Result<Turn, Away> {
+        if self.spool.is_full() {
+            self.on_disk(|disk| {
+                disk.retry();
+                Ok(())
+            })
+            .await?;
+        }
         if self.pending.is_empty() {
             self.pending = self.on_disk(Disk::next).await?;
         }

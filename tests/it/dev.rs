@@ -2,6 +2,8 @@
 
 use std::{
     fs::{self, Permissions},
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -114,7 +116,7 @@ fn a_second_start_finds_the_same_key_and_ctrl_c_leaves_no_process() {
         key.as_str()
             .is_some_and(|key| key.starts_with("synaxis_build_"))
     );
-    assert!(3 <= pids.len(), "{pids:?}");
+    assert_eq!(pids.len(), 5, "{pids:?}");
     let mode = fs::metadata(state.join("dev.json"))
         .expect("there")
         .permissions()
@@ -129,6 +131,46 @@ fn a_second_start_finds_the_same_key_and_ctrl_c_leaves_no_process() {
     let pids = second.pids();
     assert_eq!(second.end(Signal::TERM), Some(0));
     assert!(!pids.iter().any(|pid| is_running(*pid)), "{pids:?}");
+}
+
+#[test]
+fn the_demo_key_calls_a_free_model_at_once() {
+    let root = passable_folder();
+    let dev = Dev::start(&root.path().join("state"));
+    let key = dev.report["api_key"].as_str().expect("a key");
+    let alias = dev.report["models"]["alias"].as_str().expect("a name");
+    let body = format!(r#"{{"model":"{alias}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
+
+    let answer = post(&dev.report["proxy_url"], key, &body);
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("x-synaxis-tier: free"), "{answer}");
+    let logs = dev.report["upstreams"].as_array().expect("a list").iter();
+    let seen: usize = logs
+        .map(|upstream| fs::read_to_string(upstream["log"].as_str().expect("a path")))
+        .map(|log| log.unwrap_or_default().lines().count())
+        .sum();
+    assert_eq!(seen, 1);
+    assert_eq!(dev.end(Signal::INT), Some(0));
+}
+
+/// Sends one chat call and returns the answer, head and body.
+fn post(url: &Value, key: &str, body: &str) -> String {
+    let address = url
+        .as_str()
+        .and_then(|url| url.strip_prefix("http://"))
+        .expect("a URL");
+    let mut stream = TcpStream::connect(address).expect("connected");
+    let length = body.len();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("written");
+    stream.write_all(body.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    answer
 }
 
 #[test]

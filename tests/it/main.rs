@@ -10,6 +10,7 @@
 mod stack;
 
 mod architecture;
+mod catalog;
 mod check;
 mod dev;
 mod gateway;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::{Clock, Fault, Secret},
     catalog::{Vault, file},
-    cli::{self, operator},
+    cli::operator,
     config::Config,
     control::catalog::{Import, ImportRefused, import},
     egress::Guard,
@@ -50,23 +50,21 @@ impl Demo {
         kept.simulator_keys.resize_with(FLEET.len(), random_text);
         let upstreams = upstreams(folder, kept);
         folder.write_private("fleet.toml", fleet(kept, &upstreams)?.as_bytes())?;
-        if cli::knows("simulate") {
-            processes.start(Order {
-                name: "simulate",
-                program: std::env::current_exe().context("this binary cannot be found")?,
-                args: [
-                    "simulate",
-                    "--fleet",
-                    &folder.path("fleet.toml").display().to_string(),
-                ]
-                .map(str::to_owned)
-                .into(),
-                variables: Vec::new(),
-                account: None,
-                stop: stop_signal("simulate"),
-                is_ours: true,
-            })?;
-        }
+        processes.start(Order {
+            name: "simulate",
+            program: std::env::current_exe().context("this binary cannot be found")?,
+            args: [
+                "simulate",
+                "--fleet",
+                &folder.path("fleet.toml").display().to_string(),
+            ]
+            .map(str::to_owned)
+            .into(),
+            variables: Vec::new(),
+            account: None,
+            stop: stop_signal("simulate"),
+            is_ours: true,
+        })?;
         let [free, paid, alias] = [FREE_MODEL, PAID_MODEL, ALIAS].map(str::to_owned);
         Ok(Self {
             models: Models { free, paid, alias },

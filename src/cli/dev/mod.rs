@@ -81,18 +81,15 @@ pub fn run(args: &DevArgs, config_args: &ConfigArgs) -> ExitCode {
 /// Reads the configuration as a developer's; servers and secrets are not asked for: they are made.
 fn development(config_args: &ConfigArgs) -> Result<Config, config::Faults> {
     let mut flags = config_args.settings.clone();
-    flags.push(("environment".to_owned(), "development".to_owned()));
+    for (path, value) in [
+        ("environment", "development"),
+        ("database.url", "postgres://made.below/synaxis"),
+        ("redis.url", "redis://made.below"),
+    ] {
+        flags.push((path.to_owned(), value.to_owned()));
+    }
     let source = Source::of_process(config_args.config.clone(), flags);
-    config::read(&source).accept(&[
-        "proxy",
-        "admin",
-        "keys",
-        "routing",
-        "quota",
-        "usage",
-        "egress",
-        "telemetry",
-    ])
+    config::read(&source).accept(&[])
 }
 
 async fn dev(args: &DevArgs, config_args: &ConfigArgs, config: &Config) -> anyhow::Result<()> {
@@ -141,8 +138,12 @@ async fn live(
         kept: &kept,
     };
     planes.start(&setting, processes)?;
+    let ready = async {
+        demo.ready().await?;
+        planes.ready().await
+    };
     tokio::select! {
-        ready = planes.ready() => ready?,
+        ready = ready => ready?,
         death = processes.first_death() => return Err(death),
     }
     let report = Report::of(&planes, &servers, &kept, &demo, processes);

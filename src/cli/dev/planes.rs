@@ -18,11 +18,7 @@ use super::{
     process::{Order, Processes, stop_signal},
     state::{Kept, StateFolder},
 };
-use crate::{
-    cli::{self, settings::ConfigArgs},
-    config::Config,
-    egress,
-};
+use crate::{cli::settings::ConfigArgs, config::Config, egress};
 
 /// How long both planes may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -91,7 +87,7 @@ impl Planes {
             ("proxy", &setting.servers.proxy_database_url),
             ("admin", &setting.servers.admin_database_url),
         ];
-        for (name, database_url) in planes.into_iter().filter(|(name, _)| cli::knows(name)) {
+        for (name, database_url) in planes {
             processes.start(Order {
                 name,
                 program: std::env::current_exe().context("this binary cannot be found")?,
@@ -149,7 +145,7 @@ impl Planes {
     /// When one does not say so in time, with what it said last.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let planes = [("proxy", self.metrics), ("admin", self.admin_metrics)];
-        for (name, address) in planes.into_iter().filter(|(name, _)| cli::knows(name)) {
+        for (name, address) in planes {
             let ready = tokio::time::timeout(PATIENCE, ready(address)).await;
             ready.with_context(|| format!("the {name} is not ready: see its log"))?;
         }

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read, Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom, Write, stderr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Stdio,
@@ -18,8 +18,8 @@ use tokio::{process::Command, time::Instant};
 
 use super::machine::Account;
 
-/// How long a process may take to end before it is killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to end before it is killed: longer than a plane drains and says its last words.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a process that was told to end is looked at.
 const GLANCE: Duration = Duration::from_millis(10);
 /// How often living processes are looked at.
@@ -157,9 +157,10 @@ impl Process {
             .await
             .is_err()
         {
-            tracing::warn!(
-                process.name = self.name,
-                "process did not end in time and is killed"
+            let _ = writeln!(
+                stderr(),
+                "synaxis: {} did not end in time and is killed",
+                self.name
             );
             let _ = self.child.kill().await;
         }

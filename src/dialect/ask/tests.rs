@@ -1,6 +1,7 @@
 //! What is read from bodies, and what is refused by which name.
 
 use super::*;
+use crate::catalog::Ability;
 
 fn chat(body: &str) -> Ask {
     read(Endpoint::ChatCompletions, body.as_bytes()).expect(body)
@@ -373,6 +374,28 @@ fn a_chat_call_is_read() {
         ask.abilities,
         [Ability::Chat, Ability::Streaming].into_iter().collect()
     );
+}
+
+#[test]
+fn a_limit_the_endpoint_does_not_know_is_not_believed() {
+    for (endpoint, rest, limit) in [
+        (Endpoint::Responses, r#""input":"x","max_tokens":1"#, None),
+        (
+            Endpoint::Responses,
+            r#""input":"x","max_tokens":1,"max_output_tokens":9"#,
+            Some(9),
+        ),
+        (Endpoint::Completions, r#""max_completion_tokens":1"#, None),
+        (
+            Endpoint::Messages,
+            r#""messages":[{"role":"user"}],"max_output_tokens":1"#,
+            None,
+        ),
+        (Endpoint::Embeddings, r#""input":"x","max_tokens":0"#, None),
+    ] {
+        let ask = read(endpoint, format!(r#"{{"model":"m",{rest}}}"#).as_bytes()).unwrap();
+        assert_eq!(ask.requested_output, limit, "{rest}");
+    }
 }
 
 #[test]

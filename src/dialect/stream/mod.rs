@@ -1,5 +1,7 @@
 //! A stream on its way through: forwarded unchanged, while what the gateway must know is read off it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{
@@ -20,6 +22,8 @@ pub struct StreamError {
     pub status: Option<u16>,
     /// What the upstream said, fit for a caller.
     pub message: String,
+    /// When it says to come again.
+    pub retry_after: Option<Duration>,
 }
 
 /// Returns the error that a whole reply of status 200 is after all.
@@ -37,6 +41,7 @@ fn stream_error(data: &[u8]) -> StreamError {
         kind: fault.kind,
         status,
         message: fault.message,
+        retry_after: fault.retry_after,
     }
 }
 
@@ -96,7 +101,8 @@ impl StreamReader {
     /// Takes the next bytes from upstream; what the caller gets now is added to `out`.
     ///
     /// Whole frames only: the beginning of one waits for its end, so that an error event can always follow.
-    /// A frame of more than 1 MiB passes as it comes.
+    /// A frame of more than 1 MiB passes as it comes. An error event is withheld with all that follows it: how it
+    /// is told is the gateway's to say.
     pub fn feed(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
         let events = &mut self.events;
         self.frames
@@ -126,6 +132,7 @@ impl StreamReader {
 impl Events {
     fn piece(&mut self, piece: &Piece<'_>) -> Fate {
         match piece {
+            Piece::Frame(_) if self.is_withheld() => Fate::Strip,
             Piece::Frame(frame) => match sse::data(frame) {
                 Some(data) => self.data(&data),
                 None => Fate::Forward,
@@ -184,7 +191,15 @@ impl Events {
         }
     }
 
+    /// Says whether an error ended the stream in other words than its dialect's own last event.
+    const fn is_withheld(&self) -> bool {
+        self.seen.error.is_some() && !self.seen.is_done
+    }
+
     fn fate(&self, found: &Found<'_>) -> Fate {
+        if self.is_withheld() {
+            return Fate::Strip;
+        }
         let is_usage_only = self.language == Language::Chat
             && found.has_usage
             && found.choices == 0

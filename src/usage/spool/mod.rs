@@ -18,6 +18,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub(super) use self::{
     record::Kind,
     segment::Name,
 };
-use self::{segment::Segment, writer::Writer};
+use self::{segment::Segment, sync::Syncer, writer::Writer};
 use super::{Counters, Entry, Intent};
 use crate::base::{Clock, RequestId};
 
@@ -104,8 +105,10 @@ pub(super) struct View {
 pub struct Spool {
     settings: Settings,
     boot: Uuid,
+    /// Ends before the segments are closed: until then they are locked.
+    syncer: Syncer,
     writer: Mutex<Writer>,
-    counters: Counters,
+    counters: Arc<Counters>,
     own_bytes: AtomicU64,
     /// What other processes, living and dead, have in the folder.
     other_bytes: AtomicU64,
@@ -119,29 +122,28 @@ impl Spool {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn open(settings: &Settings, clock: &Clock) -> Result<Arc<Self>, SpoolError> {
-        let boot = RequestId::new(clock.now()).uuid();
-        let opened = || {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&settings.spool_dir)?;
-            Segment::create(&settings.spool_dir, boot, 1)
-        };
-        let first = opened().map_err(|source| SpoolError::NotWritable {
+        let not_writable = |source| SpoolError::NotWritable {
             path: settings.spool_dir.clone(),
             source,
-        })?;
-        let spool = Arc::new(Self {
+        };
+        let boot = RequestId::new(clock.now()).uuid();
+        let counters = Arc::new(Counters::default());
+        let pause = Duration::from_millis(settings.sync_ms.max(1));
+        let first = make_folder(&settings.spool_dir)
+            .and_then(|()| Segment::create(&settings.spool_dir, boot, 1))
+            .map_err(not_writable)?;
+        let syncer = Syncer::start(&settings.spool_dir, pause, &counters).map_err(not_writable)?;
+        syncer.note_name();
+        Ok(Arc::new(Self {
             settings: settings.clone(),
             boot,
+            syncer,
             writer: Mutex::new(Writer::new(first)),
-            counters: Counters::default(),
+            counters,
             own_bytes: AtomicU64::new(0),
             other_bytes: AtomicU64::new(0),
             is_starved: AtomicBool::new(false),
-        });
-        sync::start(&spool).map_err(SpoolError::Io)?;
-        Ok(spool)
+        }))
     }
 
     /// Writes down that a call is about to reach an upstream; it survives this process once this returns.
@@ -151,6 +153,7 @@ impl Spool {
     pub fn intend(&self, intent: &Intent) -> Result<(), SpoolError> {
         let record = encode(Kind::Intent, &intent.0)?;
         let mut writer = self.writer();
+        self.write_kept(&mut writer);
         if self.bytes() > self.settings.cap_bytes / 10 * 9 || writer.is_behind() {
             return Err(SpoolError::Full);
         }
@@ -166,6 +169,7 @@ impl Spool {
     pub fn done(&self, entry: &Entry) -> Result<(), SpoolError> {
         let record = encode(Kind::Done, entry)?;
         let mut writer = self.writer();
+        self.write_kept(&mut writer);
         let kept = if self.bytes() > self.settings.cap_bytes {
             Err(SpoolError::Full)
         } else if !writer.is_behind() && self.append(&mut writer, &record).is_ok() {
@@ -195,7 +199,7 @@ impl Spool {
 
     /// Returns what went wrong since the start.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
@@ -219,10 +223,21 @@ impl Spool {
 
     fn append_here(&self, writer: &mut Writer, record: &[u8]) -> io::Result<()> {
         let before = writer.current.written;
-        writer.append(record)?;
+        writer.current.append(record)?;
+        self.syncer.note(&writer.current.file);
         self.own_bytes
             .fetch_add(writer.current.written - before, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Writes what waits in memory, oldest first, until the disk refuses again.
+    fn write_kept(&self, writer: &mut Writer) {
+        while let Some(record) = writer.take_kept() {
+            if self.append(writer, &record).is_err() {
+                writer.put_back(record);
+                return;
+            }
+        }
     }
 
     fn rotate_when_due(&self, writer: &mut Writer, length: usize) -> io::Result<()> {
@@ -241,6 +256,7 @@ impl Spool {
             self.boot,
             number,
         )?);
+        self.syncer.note_name();
         Ok(())
     }
 
@@ -297,27 +313,15 @@ impl Spool {
         self.other_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Forces everything written so far to the disk.
+    /// Returns once everything written so far is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let unsynced = self.writer().take_unsynced();
-        if unsynced.has_new_names {
-            File::open(&self.settings.spool_dir)?.sync_all()?;
-        }
-        for file in unsynced.files {
-            file.sync_data()?;
-        }
-        Ok(())
+        self.syncer.sync()
     }
 
     /// Tries again what the disk refused.
-    fn retry(&self) {
+    pub(super) fn retry(&self) {
         let mut writer = self.writer();
-        while let Some(record) = writer.take_kept() {
-            if self.append(&mut writer, &record).is_err() {
-                writer.put_back(record);
-                return;
-            }
-        }
+        self.write_kept(&mut writer);
         if self.is_starved.load(Ordering::Relaxed) && writer.current.reserve(0).is_ok() {
             self.is_starved.store(false, Ordering::Relaxed);
         }
@@ -326,12 +330,15 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        let _ = self.sync();
         let current = &self.writer().current;
         if current.written == 0 {
             let _ = std::fs::remove_file(&current.path);
         }
     }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn encode(kind: Kind, entry: &Entry) -> Result<Vec<u8>, SpoolError> {

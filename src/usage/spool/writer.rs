@@ -1,6 +1,6 @@
 //! The files of one process and what must happen to them next. Guarded by the spool's one lock.
 
-use std::{collections::VecDeque, fs::File, io, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use uuid::Uuid;
 
@@ -18,16 +18,8 @@ pub(super) struct Writer {
     pub(super) current: Segment,
     /// Full, but not yet booked. Kept open, so that they stay locked.
     sealed: Vec<Segment>,
-    unsynced: Unsynced,
     kept: VecDeque<Vec<u8>>,
     kept_bytes: usize,
-}
-
-/// What a loss of power would take.
-#[derive(Debug, Default)]
-pub(super) struct Unsynced {
-    pub(super) files: Vec<Arc<File>>,
-    pub(super) has_new_names: bool,
 }
 
 /// Memory is full as well.
@@ -39,31 +31,13 @@ impl Writer {
         Self {
             current: first,
             sealed: Vec::new(),
-            unsynced: Unsynced {
-                has_new_names: true,
-                ..Unsynced::default()
-            },
             kept: VecDeque::new(),
             kept_bytes: 0,
         }
     }
 
-    pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        self.current.append(record)?;
-        let is_noted = self
-            .unsynced
-            .files
-            .last()
-            .is_some_and(|file| Arc::ptr_eq(file, &self.current.file));
-        if !is_noted {
-            self.unsynced.files.push(Arc::clone(&self.current.file));
-        }
-        Ok(())
-    }
-
     pub(super) fn succeed(&mut self, next: Segment) {
         self.sealed.push(std::mem::replace(&mut self.current, next));
-        self.unsynced.has_new_names = true;
     }
 
     pub(super) fn views(&self, boot: Uuid) -> Vec<View> {
@@ -90,10 +64,6 @@ impl Writer {
             .iter()
             .position(|segment| segment.number == number)?;
         Some(self.sealed.remove(at))
-    }
-
-    pub(super) fn take_unsynced(&mut self) -> Unsynced {
-        std::mem::take(&mut self.unsynced)
     }
 
     /// Says whether something waits in memory for the disk.

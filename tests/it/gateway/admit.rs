@@ -120,7 +120,7 @@ async fn answers_say_what_is_left() {
 #[tokio::test]
 async fn only_so_many_calls_are_in_flight_at_once() {
     let stack = TestStack::start().await;
-    stack.provider("gratis").fault("slow=100").await;
+    stack.provider("gratis").fault("gap=100").await;
     let key = stack.key().with("concurrent", 3).mint();
 
     let answers = join_all((0..10).map(|_| key.stream("hello"))).await;

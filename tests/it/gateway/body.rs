@@ -111,7 +111,11 @@ async fn what_is_no_proper_request_is_told_what_to_mend() {
     let key = stack.key().mint();
 
     for (body, code, param) in [
-        (json!({"messages": []}), "missing_required_field", "model"),
+        (
+            json!({"messages": [{"role": "user", "content": "x"}]}),
+            "missing_required_field",
+            "model",
+        ),
         (
             json!({"model": "swift", "messages": []}),
             "invalid_value",
@@ -123,7 +127,7 @@ async fn what_is_no_proper_request_is_told_what_to_mend() {
             "n",
         ),
         (
-            json!({"model": 7, "messages": []}),
+            json!({"model": 7, "messages": [{"role": "user", "content": "x"}]}),
             "invalid_value",
             "model",
         ),
@@ -149,4 +153,15 @@ fn request_head(key: &str, length: usize) -> String {
         "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
+}
+
+#[tokio::test]
+async fn a_caller_in_the_middle_of_a_huge_upload_hears_why_it_was_refused() {
+    let stack = TestStack::start().await;
+    let key = stack.key().mint();
+
+    for _ in 0..5 {
+        let answer = key.chat(&"x".repeat(40 * 1024 * 1024)).await;
+        assert_eq!(answer.code(), "request_too_large");
+    }
 }

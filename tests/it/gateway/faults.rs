@@ -85,7 +85,7 @@ async fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_and_witho
 
 #[tokio::test]
 async fn a_refused_connection_moves_on_and_the_breaker_spares_the_next_callers() {
-    let mut stack = faulty_before_sound("").await;
+    let mut stack = faulty_before_sound("none").await;
     stack.providers[0].stop();
     let key = stack.key().mint();
 
@@ -187,7 +187,7 @@ async fn a_compressed_answer_is_read_although_nobody_asked_for_it() {
 #[tokio::test]
 async fn an_answer_without_usage_is_estimated_and_says_so() {
     let stack = Setup::new().free("silent").start().await;
-    stack.provider("silent").fault("no-usage").await;
+    stack.provider("silent").fault("usage=none").await;
     let key = stack.key().mint();
 
     key.chat("hello").await;
@@ -204,7 +204,7 @@ async fn an_answer_without_usage_is_estimated_and_says_so() {
 #[tokio::test]
 async fn a_caller_that_leaves_stops_the_upstream_within_a_second_and_is_booked() {
     let stack = Setup::new().free("slow").start().await;
-    stack.provider("slow").fault("slow=200").await;
+    stack.provider("slow").fault("gap=200").await;
     let key = stack.key().mint();
     let mut body = chat("hello");
     body["stream"] = json!(true);
@@ -237,10 +237,116 @@ async fn when_all_are_down_and_one_comes_back_calls_recover_within_five_seconds(
         assert!(500 <= key.chat("hello").await.status);
     }
 
-    stack.provider("lone").fault("").await;
+    stack.provider("lone").fault("none").await;
     let back = Instant::now();
     while key.chat("hello").await.status != 200 {
         assert!(back.elapsed() < Duration::from_secs(5), "no recovery");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn an_error_that_calls_itself_a_success_is_another_offers_chance() {
+    for (fault, is_stream) in [
+        ("error-200", false),
+        ("error-200", true),
+        ("error-after=0", true),
+    ] {
+        let stack = faulty_before_sound(fault).await;
+        let key = stack.key().mint();
+
+        let answer = match is_stream {
+            true => key.stream("hello").await,
+            false => key.chat("hello").await,
+        };
+
+        assert_eq!(answer.status, 200, "{fault}: {}", answer.text);
+        assert_eq!(answer.header("x-synaxis-provider"), "sound", "{fault}");
+        assert!(!answer.text.contains("\"error\""), "{}", answer.text);
+        let rows = stack.booked(1).await;
+        assert_eq!(rows[0].outcomes(), ["server_error", "ok"], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_after_the_first_token_is_told_once_in_our_words_and_nothing_follows_it() {
+    let stack = faulty_before_sound("error-after=3").await;
+    let key = stack.key().mint();
+
+    let answer = key.stream("hello").await;
+
+    let errors = answer
+        .events()
+        .iter()
+        .filter(|event| event.contains("\"error\""))
+        .count();
+    let last = *answer.events().last().expect("an event");
+    assert_eq!(errors, 1, "{}", answer.text);
+    assert!(last.contains("\"code\":\"upstream_error\""), "{last}");
+    let rows = stack.booked(1).await;
+    assert_eq!(rows[0].finish, "upstream_cut");
+    assert_eq!(rows[0].outcomes(), ["broken_stream"]);
+}
+
+#[tokio::test]
+async fn a_dead_provider_with_many_credentials_does_not_use_up_the_attempts() {
+    let more = |name: &str| {
+        format!(
+            "[[credentials]]\nprovider = \"faulty\"\nname = \"{name}\"\ncredential = \"sk-{name}-0123456789\"\n\n"
+        )
+    };
+    let mut stack = Setup::new()
+        .aliases(&(more("second") + &more("third")))
+        .offer("faulty", "tier = \"free\"\npreference = -1", QUICK)
+        .offer("sound", "tier = \"free\"\npreference = 1", QUICK)
+        .start()
+        .await;
+    stack.providers[0].stop();
+    let key = stack.key().mint();
+
+    let answer = key.chat("hello").await;
+
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(stack.booked(1).await[0].outcomes(), ["connect", "ok"]);
+}
+
+#[tokio::test]
+async fn a_whole_reply_that_drips_ends_at_the_total_deadline() {
+    let manners = "deadlines = { whole_ms = 60000, gap_ms = 60000, total_ms = 1500 }";
+    let stack = Setup::new()
+        .offer("slow", "tier = \"free\"", manners)
+        .start()
+        .await;
+    stack.provider("slow").fault("stall-after=3").await;
+    let key = stack.key().mint();
+
+    let began = Instant::now();
+    let answer = key.chat("hello").await;
+
+    assert_eq!(answer.code(), "upstream_timeout", "{}", answer.text);
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert_eq!(stack.booked(1).await[0].outcomes(), ["timeout"]);
+}
+
+#[tokio::test]
+async fn a_failed_call_is_charged_once_for_what_it_may_have_read() {
+    let stack = Setup::new()
+        .offer(
+            "slow",
+            "tier = \"paid\"\nprice = { input = \"1\", output = \"1\" }",
+            QUICK,
+        )
+        .start()
+        .await;
+    stack.provider("slow").fault("hang").await;
+    let key = stack.key().with("tpm", 100_000).mint();
+
+    assert_eq!(key.chat(&"word ".repeat(700)).await.status, 504);
+
+    let booked = stack.booked(1).await[0].input;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let own = key.get("/key").await.json();
+    let left = own["limits"][0]["remaining"].as_i64().expect("a number");
+    assert!(0 < booked);
+    assert_eq!(100_000 - left, booked, "{own}");
 }

@@ -17,7 +17,10 @@ async fn a_chat_is_answered_with_its_story_and_its_price() {
     assert_eq!(answer.header("x-synaxis-tier"), "paid");
     assert_eq!(answer.header("x-synaxis-attempts"), "1");
     let row = &stack.booked(1).await[0];
-    assert_eq!(answer.header("x-request-id"), row.id);
+    assert_eq!(
+        (answer.header("x-request-id"), 200),
+        (row.id.as_str(), row.status)
+    );
     assert_eq!(row.cost, row.input * 1_000 + row.output * 2_000);
     let dollars: f64 = answer
         .header("x-synaxis-cost-usd")
@@ -119,7 +122,7 @@ async fn an_unknown_model_is_named_with_the_closest_ones() {
     let stack = TestStack::start().await;
     let key = stack.key().mint();
     let mut body = chat("hello");
-    body["model"] = json!("swfit");
+    body["model"] = json!("swif");
 
     let answer = key.post("/chat/completions", &body).await;
 
@@ -158,4 +161,47 @@ async fn an_upstream_never_sees_the_callers_key_or_its_private_headers() {
     assert!(!credential.contains("synaxis_build"), "{credential}");
     assert!(!stack.proxy().log().contains(&key.text));
     assert!(!stack.proxy().log().contains("sk-gratis"));
+}
+
+#[tokio::test]
+async fn objects_that_live_in_one_providers_account_have_no_side_door() {
+    let stack = TestStack::start().await;
+    let key = stack.key().mint();
+
+    for path in ["/fine_tuning/jobs", "/assistants", "/evals", "/containers"] {
+        let answer = key.post(path, &json!({"model": "swift"})).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "unknown_path"),
+            "{path}"
+        );
+    }
+    assert_eq!(stack.provider("gratis").calls(), 0);
+}
+
+#[tokio::test]
+async fn a_messages_caller_reads_the_limits_and_the_id_in_its_own_words() {
+    let stack = Setup::new()
+        .offer("claude", "tier = \"free\"", "")
+        .start()
+        .await;
+    let entry = stack
+        .provider("claude")
+        .entry("tier = \"free\"", "")
+        .replace("\"openai\"", "\"anthropic\"");
+    stack.import(&format!("[[models]]\nname = \"swift\"\n\n{entry}"));
+    let key = stack.key().with("rpm", 60).mint();
+    let body = chat("hello");
+
+    crate::stack::eventually("the provider speaks its other dialect", async || {
+        key.post("/messages", &body).await.status == 200
+    })
+    .await;
+    let answer = key.post("/messages", &body).await;
+
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.header("request-id"), answer.header("x-request-id"));
+    assert_eq!(answer.header("anthropic-ratelimit-requests-limit"), "60");
+    let reset = answer.header("anthropic-ratelimit-requests-reset");
+    assert!(reset.ends_with('Z') && reset.contains('T'), "{reset}");
 }

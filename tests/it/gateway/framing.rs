@@ -24,6 +24,7 @@ async fn probe(address: &str, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of probes reads best whole")]
 async fn ambiguous_requests_are_refused_and_nothing_of_them_goes_upstream() {
     let stack = TestStack::start().await;
     let key = stack.key().mint().text;

@@ -8,4 +8,5 @@ mod faults;
 mod forward;
 mod framing;
 mod operations;
+mod raw;
 mod settle;

@@ -59,7 +59,7 @@ async fn it_lives_and_is_ready_and_says_so_only_on_its_own_port() {
 #[tokio::test]
 async fn a_stop_lets_streams_end_and_refuses_new_connections() {
     let mut stack = TestStack::start().await;
-    stack.provider("gratis").fault("slow=60").await;
+    stack.provider("gratis").fault("gap=60").await;
     let key = stack.key().mint();
     let streams = join_all((0..5).map(|_| key.stream("hello")));
     let told = async {
@@ -87,7 +87,7 @@ async fn a_stop_lets_streams_end_and_refuses_new_connections() {
 #[tokio::test]
 async fn an_upgrade_under_load_refuses_no_connection_and_cuts_no_stream() {
     let mut stack = TestStack::start().await;
-    stack.provider("gratis").fault("slow=40").await;
+    stack.provider("gratis").fault("gap=40").await;
     let key = stack.key().mint();
     let streams = join_all((0..10).map(|_| key.stream("hello")));
     let calls = async {
