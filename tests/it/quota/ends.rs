@@ -4,7 +4,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use synaxis::quota::{Actual, Adjusted, Bid, Meter, Window};
 
-use super::{Place, Tenant, allowance, call, charge, held, is_held, now, server::Server, settled};
+use super::{
+    Place, Tenant, TestProxy, allowance, call, charge, held, is_held, now, server::Server, settled,
+    wire::Wire,
+};
 use crate::stack::{relay::Relay, within};
 
 fn all_meters() -> Tenant {
@@ -257,4 +260,81 @@ async fn a_wire_cut_again_and_again_settles_everything_once() {
 
     assert!(200 * 700 < spent, "{spent}");
     settled(&tenant, &watcher, &[1_000_000_000 - spent, 1_000]).await;
+}
+
+#[tokio::test]
+async fn a_settle_whose_answer_was_lost_counts_once() {
+    let server = Server::start().await;
+    let wire = Wire::to(server.address()).await;
+    let proxy = Place::at(wire.url()).proxy();
+    let tenant = all_meters();
+    // The script is known by then: what is lost is the answer to a settle that was done.
+    proxy
+        .ledger
+        .cancel(held(tenant.ask(&proxy, &call(1, 1, 1)).await));
+    settled(&tenant, &proxy, &[100, 1_000, 1_000, 1_000, 1_000, 5]).await;
+    let others = held(tenant.ask(&proxy, &call(300, 300, 300)).await);
+    let hold = held(tenant.ask(&proxy, &call(100, 200, 300)).await);
+
+    wire.lose_answers();
+    proxy.ledger.settle(hold, call(10, 20, 30));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        wire.cut();
+    }
+    wire.mend();
+
+    let left = [98, 690, 680, 370, 670, 4];
+    settled_after_silence(&tenant, &proxy, &left).await;
+    // Whatever is still repeated changes nothing.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(tenant.remaining(&proxy).await, left);
+    proxy.ledger.cancel(others);
+}
+
+#[tokio::test]
+async fn an_admission_that_arrives_after_its_cancel_holds_nothing() {
+    let server = Server::start().await;
+    let wire = Wire::to(server.address()).await;
+    let place = Place::at(wire.url());
+    let proxy = place.proxy();
+    let tenant = all_meters();
+    proxy
+        .ledger
+        .cancel(held(tenant.ask(&proxy, &call(1, 1, 1)).await));
+    let all = [100, 1_000, 1_000, 1_000, 1_000, 5];
+    settled(&tenant, &proxy, &all).await;
+
+    let before = wire.connections();
+    wire.keep_back();
+    let bids = [tenant.bid(&call(100, 200, 300))];
+    let refused = tenant.admit(&proxy, &bids, now()).await;
+    within(Duration::from_secs(10), async || {
+        before < wire.connections()
+    })
+    .await;
+    settled_after_silence(&tenant, &proxy, &all).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    wire.mend();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(tenant.remaining(&proxy).await, all);
+}
+
+/// Waits past the time nobody is asked.
+async fn settled_after_silence(tenant: &Tenant, proxy: &TestProxy, remaining: &[u64]) {
+    within(Duration::from_secs(10), async || {
+        let peeked = proxy
+            .ledger
+            .peek(tenant.organization, &tenant.limits, now())
+            .await;
+        peeked.is_ok_and(|standings| {
+            standings
+                .iter()
+                .map(|one| one.remaining)
+                .eq(remaining.iter().copied())
+        })
+    })
+    .await;
 }

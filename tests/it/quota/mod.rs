@@ -5,6 +5,7 @@ mod ends;
 mod loss;
 mod server;
 mod windows;
+mod wire;
 
 use std::{
     sync::{
