@@ -102,7 +102,7 @@ pub(super) enum StreamOptions {
 /// # Errors
 /// The caller's fault, with the field it lies in.
 pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Ask, Fault> {
-    if let Err(error) = std::str::from_utf8(body) {
+    if let Err(error) = simdutf8::compat::from_utf8(body) {
         return Err(fault::invalid_json(error.valid_up_to(), None));
     }
     let mut reader = Reader::new(endpoint);
