@@ -1,4 +1,4 @@
-//! `cargo bench --bench pure`: what the pure pieces cost a call, beside the same done with serde_json.
+//! `cargo bench --bench pure`: what the pure pieces cost a call, beside the same done with `serde_json`.
 
 #![expect(
     clippy::expect_used,
