@@ -78,7 +78,7 @@ python_clients() {
 node_clients() {
     mkdir -p "$rooms/node"
     cp tests/conformance/node/* "$rooms/node/"
-    npm install --prefix "$rooms/node" --no-audit --no-fund --silent \
+    timeout 180 npm install --prefix "$rooms/node" --no-audit --no-fund --silent --fetch-retries=1 \
         || { echo "  skipped: the Node client cannot be installed"; return; }
     # Each client has a window of its own at the simulated provider.
     if [[ -z ${SYNAXIS_LIMITED_KEY:-} && -n ${SYNAXIS_DIRECT:-} ]]; then export SYNAXIS_LIMITED_KEY=node; fi
