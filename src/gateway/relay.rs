@@ -1,9 +1,10 @@
 //! A streamed answer: held back until its first content, then passed on as it comes, and ended so that the
 //! caller can tell a whole answer from a cut one.
 
-use std::time::Duration;
+use std::{pin::pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use futures::poll;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -23,6 +24,9 @@ use crate::{
 
 /// How much of an answer is kept back while nothing of it is content; an honest preamble is a few lines.
 const MAX_PREAMBLE: usize = 1024 * 1024;
+
+/// How much of a stream is joined into one write when a provider is faster than we are.
+const JOINED_WRITE: usize = 16 * 1024;
 
 /// How long an answer's end is waited for after its last word, to keep the connection.
 const LAST_BYTES: Duration = Duration::from_millis(50);
@@ -77,9 +81,7 @@ impl Call<'_> {
 
     /// Takes one piece of the stream as far as it goes.
     async fn step(&mut self, relay: &mut Relay) -> Result<Step, End> {
-        let left = relay.ends.saturating_duration_since(Instant::now());
-        let next = self.downstream.watched(relay.upstream.next(left)).await?;
-        let piece = next.map_err(End::Failed)?;
+        let piece = self.next_piece(relay).await?;
         let is_end = piece.is_none();
         match piece {
             Some(piece) => relay.reader.feed(piece, &mut relay.out),
@@ -94,12 +96,39 @@ impl Call<'_> {
                 .open_stream(content_type(&relay.upstream).as_ref())
                 .await?;
         }
-        if let Some(ready) = joined(&mut relay.out) {
-            self.downstream.write(ready).await?;
-        }
         let seen = relay.reader.seen();
         let is_over = is_end || seen.is_done || seen.error.is_some();
+        if is_over || JOINED_WRITE <= relay.held() {
+            self.pass_on(&mut relay.out).await?;
+        }
         Ok(if is_over { Step::Over } else { Step::More })
+    }
+
+    /// Returns the next piece; what is ready is passed on before anything is waited for.
+    async fn next_piece(&mut self, relay: &mut Relay) -> Result<Option<Bytes>, End> {
+        let left = relay.ends.saturating_duration_since(Instant::now());
+        let is_open = relay.first_byte_ms.is_some();
+        let mut next = pin!(relay.upstream.next(left));
+        let at_once = poll!(next.as_mut());
+        if let Poll::Ready(Ok(piece)) = at_once {
+            return Ok(piece);
+        }
+        if is_open {
+            self.pass_on(&mut relay.out).await?;
+        }
+        let next = match at_once {
+            Poll::Ready(failed) => failed,
+            Poll::Pending => self.downstream.watched(next).await?,
+        };
+        next.map_err(End::Failed)
+    }
+
+    /// Writes what is ready.
+    async fn pass_on(&mut self, out: &mut Vec<Bytes>) -> Result<(), Gone> {
+        match joined(out) {
+            Some(ready) => self.downstream.write(ready).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends a stream whose first word the caller has seen, and books it.
@@ -192,15 +221,19 @@ impl Relay {
         if seen.is_done || (is_end && seen.has_finish) {
             return Ok(true);
         }
-        let held: usize = self.out.iter().map(Bytes::len).sum();
         if is_end {
             return Err(Failure::Broken);
         }
-        if MAX_PREAMBLE < held {
+        if MAX_PREAMBLE < self.held() {
             Err(Failure::Garbage)
         } else {
             Ok(false)
         }
+    }
+
+    /// Returns how many bytes are ready and not passed on.
+    fn held(&self) -> usize {
+        self.out.iter().map(Bytes::len).sum()
     }
 
     /// Reads the last bytes of a finished answer, so that its connection can serve again.
