@@ -5,7 +5,8 @@
 //! limits, `quota`), forwards it, meters what comes back, and settles: the hold becomes the exact cost and an
 //! entry goes through the spool into the books (`usage`).
 //!
-//! The modules stand in reading order; each may name only those above it (`tests/it/architecture.rs`).
+//! The groups stand in reading order, each above those that build on it; who may name whom is the table in
+//! `tests/it/architecture.rs`.
 
 pub mod base;
 
