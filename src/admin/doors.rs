@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{Router, http::Method};
 use utoipa::openapi::{
-    OpenApi, PathItem,
+    OpenApi, PathItem, RefOr,
     extensions::ExtensionsBuilder,
     path::{self, ParameterIn},
     security::SecurityRequirement,
@@ -53,7 +53,6 @@ impl Doors {
     }
 
     /// Returns the handlers, the table of them, and the document that describes them.
-    #[must_use]
     pub fn open(self) -> (Router<Plane>, Table, OpenApi) {
         let (router, document) = self.router.split_for_parts();
         (router, self.table, document)
@@ -67,14 +66,12 @@ impl Default for Doors {
 }
 
 impl Table {
-    fn insert(
-        &mut self,
-        method: &Method,
-        path: &str,
-        operation: &path::Operation,
-        access: Access,
-    ) {
+    fn insert(&mut self, method: &Method, path: &str, operation: &path::Operation, access: Access) {
         let parameters = operation.parameters.iter().flatten();
+        let parameters = parameters.filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        });
         let query = parameters
             .filter(|parameter| parameter.parameter_in == ParameterIn::Query)
             .map(|parameter| parameter.name.clone());
@@ -130,5 +127,8 @@ fn secure(operation: &mut path::Operation, access: Access) {
     let permission = ExtensionsBuilder::new()
         .add("x-permission", access.word())
         .build();
-    operation.extensions.get_or_insert_default().merge(permission);
+    operation
+        .extensions
+        .get_or_insert_default()
+        .merge(permission);
 }

@@ -68,7 +68,9 @@ impl IntoParams for IfMatch {
             .name("If-Match")
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
-            .description(Some("The `ETag` that was read: refused with 412 when it is no longer the latest."))
+            .description(Some(
+                "The `ETag` that was read: refused with 412 when it is no longer the latest.",
+            ))
             .schema(Some(text));
         vec![parameter.build()]
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::http::Method;
 use utoipa::{
-    IntoResponses, OpenApi as _, PartialSchema, ToSchema,
+    IntoResponses, PartialSchema, ToSchema,
     openapi::{
-        Components, ContentBuilder, Info, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
+        Components, ContentBuilder, Info, OpenApi, Paths, Ref, RefOr, Required, Response,
+        ResponseBuilder,
         header::HeaderBuilder,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
         schema::{ObjectBuilder, Type},
@@ -14,8 +15,8 @@ use utoipa::{
     },
 };
 
-use super::error::{FieldFault, Problem};
-use crate::base;
+use super::error::Problem;
+use crate::base::{self, Moment};
 
 /// The name of the one way to sign in to an operation.
 pub const BEARER: &str = "bearer";
@@ -25,18 +26,54 @@ pub struct Problems;
 
 /// Status, name in the document, and what it means to the caller.
 const PROBLEMS: [(u16, &str, &str); 14] = [
-    (400, "Invalid", "The request is malformed: `errors` names every field at fault."),
-    (401, "Unauthenticated", "Nobody is signed in, or the token no longer counts."),
-    (403, "Forbidden", "The person lacks the permission named in `x-permission`, or the request came from another site."),
+    (
+        400,
+        "Invalid",
+        "The request is malformed: `errors` names every field at fault.",
+    ),
+    (
+        401,
+        "Unauthenticated",
+        "Nobody is signed in, or the token no longer counts.",
+    ),
+    (
+        403,
+        "Forbidden",
+        "The person lacks the permission named in `x-permission`, or the request came from another site.",
+    ),
     (404, "NotFound", "It is not there, or not yours."),
-    (405, "MethodNotAllowed", "This path does not take this method."),
-    (408, "TimedOut", "The request took too long to arrive or to be answered."),
+    (
+        405,
+        "MethodNotAllowed",
+        "This path does not take this method.",
+    ),
+    (
+        408,
+        "TimedOut",
+        "The request took too long to arrive or to be answered.",
+    ),
     (409, "Conflict", "It contradicts what is there."),
-    (412, "PreconditionFailed", "Somebody changed it since the `ETag` in `If-Match` was read."),
+    (
+        412,
+        "PreconditionFailed",
+        "Somebody changed it since the `ETag` in `If-Match` was read.",
+    ),
     (413, "TooLarge", "The body has more than 256 KiB."),
-    (415, "UnsupportedMediaType", "The body is not `application/json`, or is compressed."),
-    (422, "Unprocessable", "Well-formed, but it cannot be done; or an `Idempotency-Key` came with another body."),
-    (429, "TooManyRequests", "Too often: try again after `Retry-After` seconds."),
+    (
+        415,
+        "UnsupportedMediaType",
+        "The body is not `application/json`, or is compressed.",
+    ),
+    (
+        422,
+        "Unprocessable",
+        "Well-formed, but it cannot be done; or an `Idempotency-Key` came with another body.",
+    ),
+    (
+        429,
+        "TooManyRequests",
+        "Too often: try again after `Retry-After` seconds.",
+    ),
     (500, "Internal", "Our fault; quote the `x-request-id`."),
     (503, "Unavailable", "Something we need is away; try again."),
 ];
@@ -50,22 +87,23 @@ impl IntoResponses for Problems {
     }
 }
 
-#[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(Problem, FieldFault)))]
-struct Frame;
-
 /// Returns the document before any operation is in it.
 #[must_use]
 pub fn frame() -> OpenApi {
-    let mut document = Frame::openapi();
     let mut info = Info::new("Synaxis admin API", env!("CARGO_PKG_VERSION"));
     info.description = Some(DESCRIPTION.to_owned());
-    document.info = info;
-    let components = document.components.get_or_insert_with(Components::new);
-    components.schemas.extend(base::ids::schemas());
-    components
-        .schemas
-        .insert(base::Moment::name().into_owned(), base::Moment::schema());
+    let mut document = OpenApi::new(info, Paths::new());
+    document.components = Some(components());
+    document
+}
+
+fn components() -> Components {
+    let mut components = Components::new();
+    let mut schemas = base::ids::schemas();
+    schemas.push((Moment::name().into_owned(), Moment::schema()));
+    schemas.push((Problem::name().into_owned(), Problem::schema()));
+    Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
     for (_, name, meaning) in PROBLEMS {
         let answer = problem(meaning);
         components.responses.insert(name.to_owned(), answer.into());
@@ -73,11 +111,14 @@ pub fn frame() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The `access_token` of a sign-in; it counts for ten minutes."));
+        .description(Some(
+            "The `access_token` of a sign-in; it counts for ten minutes.",
+        ));
+    components.security_schemes.insert(
+        BEARER.to_owned(),
+        SecurityScheme::Http(bearer.build()).into(),
+    );
     components
-        .security_schemes
-        .insert(BEARER.to_owned(), SecurityScheme::Http(bearer.build()).into());
-    document
 }
 
 /// What a reader of the document must know before the first call.
@@ -91,7 +132,7 @@ Unknown fields and parameters are refused. What belongs to others looks exactly 
 fn problem(meaning: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
     let text = HeaderBuilder::new()
-        .schema(ObjectBuilder::new().schema_type(Type::String))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .description(Some("Names this request in our logs."));
     ResponseBuilder::new()
         .description(meaning)
@@ -106,7 +147,7 @@ pub(super) fn complete(operation: &mut Operation, method: &Method) {
         operation
             .parameters
             .get_or_insert_default()
-            .push(idempotency_key());
+            .push(idempotency_key().into());
     }
 }
 
@@ -120,7 +161,9 @@ fn idempotency_key() -> Parameter {
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("Makes a repetition harmless for 24 hours: the first answer is given again."))
+        .description(Some(
+            "Makes a repetition harmless for 24 hours: the first answer is given again.",
+        ))
         .schema(Some(text))
         .build()
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
 /// A point in time, as fine as the store keeps it: whole microseconds since 1970 (UTC). Written as RFC 3339.
@@ -93,7 +93,10 @@ impl<'de> Deserialize<'de> for Moment {
 
 impl PartialSchema for Moment {
     fn schema() -> RefOr<Schema> {
-        DateTime::<Utc>::schema()
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into()
     }
 }
 

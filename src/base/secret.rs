@@ -38,7 +38,7 @@ impl PartialSchema for Secret {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
-            .write_only(Some(true))
+            .write_only(true)
             .into()
     }
 }

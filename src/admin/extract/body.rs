@@ -35,7 +35,8 @@ where
         let value: T = parse(&whole(body).await?)?;
         value.validate().map_err(|report| {
             let faults = report.iter();
-            let faults = faults.map(|(path, error)| FieldFault::new(path.to_string(), error.to_string()));
+            let faults =
+                faults.map(|(path, error)| FieldFault::new(path.to_string(), error.to_string()));
             ApiError::Invalid(faults.collect())
         })?;
         Ok(Self(value))

@@ -87,7 +87,10 @@ mod tests {
     fn only_a_trusted_balancer_says_who_is_behind_it() {
         assert_eq!(address_of("203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
         assert_eq!(address_of("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        assert_eq!(address_of("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            address_of("::ffff:10.0.0.1", &["198.51.100.1"]),
+            "198.51.100.1"
+        );
         assert_eq!(address_of("10.0.0.1", &[]), "10.0.0.1");
     }
 

@@ -39,7 +39,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
 /// Takes apart what axum says: where it was, then which parameter, then what is wrong with it.
 fn fault(text: &str) -> ApiError {
-    let text = text.split_once("query string: ").map_or(text, |(_, rest)| rest);
+    let text = text
+        .split_once("query string: ")
+        .map_or(text, |(_, rest)| rest);
     match text.split_once(": ") {
         Some((field, message)) if !field.contains(' ') => ApiError::invalid(field, message),
         _ => ApiError::invalid("", text),
@@ -75,7 +77,11 @@ mod tests {
             ("/?limit=1&limit=2", "", "duplicate field `limit`"),
         ];
         for (uri, field, message) in faults {
-            assert_eq!(refusal(uri).await, Some(ApiError::invalid(field, message)), "{uri}");
+            assert_eq!(
+                refusal(uri).await,
+                Some(ApiError::invalid(field, message)),
+                "{uri}"
+            );
         }
         assert_eq!(refusal("/?limit=5").await, None);
     }
