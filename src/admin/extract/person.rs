@@ -4,7 +4,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::{
     admin::{Plane, error::ApiError},
-    audit::{Actor, By},
+    audit::{Actor, By, Source},
     base::{Moment, SessionId, UserId},
     store::Scope,
     tenancy::{Permission, Permissions, Rank},
@@ -23,6 +23,8 @@ pub struct Person {
     pub token_version: i32,
     /// When they asked.
     pub now: Moment,
+    /// From where, for the audit log.
+    pub source: Source,
 }
 
 /// A member of the organization in the path who has the operation's permission.
@@ -49,10 +51,7 @@ impl Person {
     /// Returns who acts, and when.
     #[must_use]
     pub fn by(&self) -> By {
-        By {
-            actor: Actor::User(self.id),
-            now: self.now,
-        }
+        By::new(Actor::User(self.id), self.now).from(self.source)
     }
 }
 
