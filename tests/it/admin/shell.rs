@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::stack::admin::TestAdmin;
+use reqwest::Method;
 use serde_json::Value;
 use synaxis::admin::router;
+
+use crate::stack::admin::TestAdmin;
 
 #[test]
 fn every_operation_is_on_the_page_with_its_access_and_in_the_document() {
@@ -70,10 +72,10 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
 async fn a_wrong_method_is_told_the_right_ones() {
     let admin = TestAdmin::start().await;
 
-    let refused = admin
-        .post("/api/v1/version", &Value::Null)
-        .await
-        .expect(405);
+    let asked = admin.request(Method::POST, "/api/v1/version");
+    let asked = asked.header("origin", "https://elsewhere.example");
+    let asked = asked.token("none").body("text/plain", "whatever");
+    let refused = asked.send().await.expect(405);
 
     assert_eq!(refused.code(), "method_not_allowed");
     assert_eq!(refused.header("content-type"), "application/problem+json");
@@ -107,4 +109,6 @@ async fn the_sidecar_serves_its_own_document() {
     let version = admin.get("/api/v1/version").await.expect(200);
     assert_eq!(version.json()["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(admin.get("/api/v1/nothing").await.code(), "not_found");
+    let posted = admin.post("/api/v1/nothing", &Value::Null).await;
+    assert_eq!(posted.code(), "not_found");
 }
