@@ -1,13 +1,55 @@
 //! Organizations and people in the books.
 
+pub mod groups;
+pub mod invitations;
+pub mod members;
+pub mod organizations;
+pub mod roles;
+pub mod settings;
+
 use chrono::{DateTime, Utc};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{NewUser, Organization, Rank, User};
+use super::{NewUser, Rank, User};
 use crate::{
-    base::{GroupId, Moment, OrganizationId, UserId},
+    base::{GroupId, Moment, UserId},
     store::{Conn, OrgTx, StoreError},
 };
+
+/// Reads a word of the books.
+fn noun<T: DeserializeOwned>(word: String) -> Result<T, StoreError> {
+    serde_json::from_value(Value::String(word)).map_err(StoreError::Malformed)
+}
+
+/// Returns the word of the books for a noun.
+fn word<T: Serialize>(noun: T) -> Result<String, StoreError> {
+    match serde_json::to_value(noun) {
+        Ok(value) => Ok(value.as_str().unwrap_or_default().to_owned()),
+        Err(error) => Err(StoreError::Malformed(error)),
+    }
+}
+
+/// Reads a number that is never negative.
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// Reads a small number that is never negative.
+fn small(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+/// Returns a number as the books hold it; what is too large breaks its constraint there.
+fn large(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns a small number as the books hold it; what is too large breaks its constraint there.
+fn narrow(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
 
 /// Writes the organization of this transaction, with its settings.
 ///
@@ -104,51 +146,6 @@ pub async fn insert_membership(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Sets whether the organization of this transaction is served.
-///
-/// # Errors
-/// `organizations_status` for a word that is no status.
-pub async fn set_status(tx: &mut OrgTx, status: &str) -> Result<bool, StoreError> {
-    let organization = tx.scope().organization().uuid();
-    let done = sqlx::query!(
-        "update identity.organizations set status = $2 where id = $1 and deleted_at is null",
-        organization,
-        status
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() > 0)
-}
-
-/// Returns up to `batch` organizations after one, oldest first. Looks across tenants, for the platform's own people.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn all_organizations(
-    conn: &mut Conn,
-    after: Option<OrganizationId>,
-    batch: i32,
-) -> Result<Vec<Organization>, StoreError> {
-    let rows = sqlx::query!(
-        r#"select id as "id!", slug as "slug!", display_name as "display_name!", status as "status!",
-                  plan_tier as "plan_tier!", created_at as "created_at!: DateTime<Utc>"
-           from identity.all_organizations($1, $2)"#,
-        after.map(OrganizationId::uuid),
-        batch
-    )
-    .fetch_all(conn)
-    .await?;
-    let organizations = rows.into_iter().map(|row| Organization {
-        id: row.id.into(),
-        slug: row.slug,
-        display_name: row.display_name,
-        status: row.status,
-        plan_tier: row.plan_tier,
-        created_at: Moment::from(row.created_at),
-    });
-    Ok(organizations.collect())
 }
 
 /// Writes a person.
