@@ -240,7 +240,8 @@ impl Postgres {
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn acquire(&self) -> Result<PoolConnection, StoreError> {
-        Ok(self.pool.acquire().await?)
+        // Whatever keeps us from a connection, trying again later may help.
+        self.pool.acquire().await.map_err(StoreError::Unreachable)
     }
 
     /// Begins a transaction that sees no tenant: for the definer's functions.
@@ -248,7 +249,7 @@ impl Postgres {
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        self.pool.begin().await.map_err(StoreError::Unreachable)
     }
 
     /// Listens on one channel over a connection of its own.
