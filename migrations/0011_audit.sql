@@ -37,15 +37,15 @@ alter table audit.chain_heads
         (pruned_seq > 0) = (pruned_mac is not null) and (pruned_mac is null) = (pruned_key_id is null)
         and (pruned_hash is not null) = (pruned_seq > unchained) and pruned_seq <= seq);
 
--- Locks the end of this transaction's chain until commit and says what the next row hangs on. `details` come back as
--- the row will show them, since that is what is hashed.
+-- Locks the end of this transaction's chain until commit and says what the next row hangs on. `written` is `details`
+-- as the row will show them, since that is what is hashed.
 create function audit.next_link(details jsonb)
-    returns table (organization_id uuid, seq bigint, at timestamptz, previous bytea, unchained bigint, details text)
+    returns table (organization_id uuid, seq bigint, at timestamptz, previous bytea, unchained bigint, written text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     organization uuid := platform.current_organization();
     head audit.chain_heads;
-    written timestamptz;
+    moment timestamptz;
 begin
     -- Locked, so that the order of `seq` is the order of commits.
     for attempt in 1..2 loop
@@ -58,11 +58,11 @@ begin
         insert into audit.chain_heads (organization_id, seq) values (organization, 0) on conflict do nothing;
     end loop;
     -- Never before the row before: rows leave by time, and must leave in the order of the chain.
-    written := greatest(clock_timestamp(), head.updated_at);
-    if to_regclass('audit.audit_logs_' || to_char(written at time zone 'UTC', 'YYYY_MM')) is null then
+    moment := greatest(clock_timestamp(), head.updated_at);
+    if to_regclass('audit.audit_logs_' || to_char(moment at time zone 'UTC', 'YYYY_MM')) is null then
         perform audit.ensure_partitions();
     end if;
-    return query select organization, head.seq + 1, written, head.hash, head.unchained, next_link.details::text;
+    return query select organization, head.seq + 1, moment, head.hash, head.unchained, details::text;
 end
 $$;
 alter function audit.next_link(jsonb) owner to synaxis_definer;

@@ -108,7 +108,9 @@ impl AuditKeys {
         hash: Option<&[u8]>,
         by: &Keyed,
     ) -> Verdict {
-        self.verdict(&by.key_id, &by.hash, |key| pruned(key, organization, seq, hash))
+        self.verdict(&by.key_id, &by.hash, |key| {
+            pruned(key, organization, seq, hash)
+        })
     }
 
     fn verdict(&self, key_id: &str, hash: &[u8], of: impl FnOnce(&Key) -> Bytes) -> Verdict {

@@ -131,8 +131,7 @@ impl Key {
 
 /// Draws one of several independent keys from the sealing key.
 fn drawn(sealing_key: &str, purpose: &str) -> Result<Zeroizing<[u8; 32]>, SealingKeyTooShort> {
-    let mut hash =
-        Hash::new_from_slice(sealing_key.as_bytes()).map_err(|_| SealingKeyTooShort)?;
+    let mut hash = Hash::new_from_slice(sealing_key.as_bytes()).map_err(|_| SealingKeyTooShort)?;
     hash.update(b"synaxis audit 1 ");
     hash.update(purpose.as_bytes());
     Ok(Zeroizing::new(hash.finalize().into_bytes().into()))
@@ -156,7 +155,11 @@ mod tests {
     #[test]
     fn keys_are_drawn_from_the_sealing_key_and_each_for_one_purpose() {
         let sealing = "k2V9bq0yGdRr8mXnT4sLwZ7uPfHcJ1aE";
-        let (one, same, other) = (keys(sealing), keys(&format!(" {sealing}\n")), keys(&"x".repeat(32)));
+        let (one, same, other) = (
+            keys(sealing),
+            keys(&format!(" {sealing}\n")),
+            keys(&"x".repeat(32)),
+        );
 
         assert_eq!(one.current().id(), same.current().id());
         assert_ne!(one.current().id(), other.current().id());
@@ -168,7 +171,9 @@ mod tests {
     #[test]
     fn an_earlier_key_is_still_found() {
         let (old, new) = ("o".repeat(32), "n".repeat(32));
-        let both = keys(&new).also_believing(&Secret::new(old.clone())).expect("long enough");
+        let both = keys(&new)
+            .also_believing(&Secret::new(old.clone()))
+            .expect("long enough");
 
         assert!(both.find(keys(&old).current().id()).is_some());
         assert_eq!(both.current().id(), keys(&new).current().id());

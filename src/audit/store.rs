@@ -13,8 +13,8 @@ use super::{
     verify::Head,
 };
 use crate::{
-    base::{OrganizationId, RequestId},
-    store::{Conn, StoreError},
+    base::RequestId,
+    store::{Conn, StoreError, Whose},
 };
 
 /// Writes one event about the organization of this transaction, or about the platform when it has none.
@@ -33,7 +33,7 @@ pub async fn record(conn: &mut Conn, by: By, event: &Event) -> Result<(), StoreE
 /// Locks the end of the chain, and makes the row that hangs on it.
 async fn next_row(conn: &mut Conn, by: By, event: &Event) -> Result<(Previous, Row), StoreError> {
     let link = sqlx::query!(
-        r#"select organization_id, seq as "seq!", at as "at!", previous, unchained as "unchained!", details as "details!"
+        r#"select organization_id, seq as "seq!", at as "at!", previous, unchained as "unchained!", written as "written!"
         from audit.next_link($1)"#,
         event.details,
     )
@@ -56,7 +56,7 @@ async fn next_row(conn: &mut Conn, by: By, event: &Event) -> Result<(Previous, R
         action: event.action.to_owned(),
         target_kind: event.target_kind.to_owned(),
         target_id: event.target_id,
-        details: link.details,
+        details: link.written,
         address: by.source.address,
         request_id: by.source.request_id.map(RequestId::uuid),
         user_agent: by.source.user_agent.map(|agent| agent.as_str().to_owned()),
@@ -99,37 +99,11 @@ fn columns(actor: Actor) -> (&'static str, Option<Uuid>) {
     }
 }
 
-/// One chain of the log; each has a transaction that shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Chain {
-    /// The platform's own.
-    Platform,
-    /// An organization's.
-    Organization(OrganizationId),
-}
-
-impl Chain {
-    /// Returns whose chain it is; `None` is the platform's.
-    #[must_use]
-    pub fn organization(self) -> Option<Uuid> {
-        match self {
-            Self::Platform => None,
-            Self::Organization(id) => Some(id.uuid()),
-        }
-    }
-}
-
-impl From<Option<Uuid>> for Chain {
-    fn from(organization: Option<Uuid>) -> Self {
-        organization.map_or(Self::Platform, |id| Self::Organization(id.into()))
-    }
-}
-
 /// The recorded end of every chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Which chain.
-    pub chain: Chain,
+    /// Whose chain.
+    pub whose: Whose,
     /// Its last row's place; zero when nothing was written.
     pub seq: i64,
     /// Its last row's hash.
@@ -147,7 +121,7 @@ pub async fn ends(conn: &mut Conn) -> Result<Vec<End>, StoreError> {
     .fetch_all(conn)
     .await?;
     let ends = rows.into_iter().map(|row| End {
-        chain: row.organization_id.into(),
+        whose: row.organization_id.into(),
         seq: row.seq,
         hash: row.hash,
     });
@@ -158,13 +132,12 @@ pub async fn ends(conn: &mut Conn) -> Result<Vec<End>, StoreError> {
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn find_head(conn: &mut Conn, chain: Chain) -> Result<Option<Head>, StoreError> {
+pub async fn find_head(conn: &mut Conn, whose: Whose) -> Result<Option<Head>, StoreError> {
     let row = sqlx::query!(
         "select seq, hash, unchained, pruned_seq, pruned_hash, pruned_key_id, pruned_mac, checkpoint_seq
         from audit.chain_heads
-        where coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
-            = coalesce($1, '00000000-0000-0000-0000-000000000000')",
-        chain.organization(),
+        where organization_id is not distinct from $1",
+        whose.organization(),
     )
     .fetch_optional(conn)
     .await?;
@@ -174,7 +147,10 @@ pub async fn find_head(conn: &mut Conn, chain: Chain) -> Result<Option<Head>, St
         unchained: row.unchained,
         pruned_seq: row.pruned_seq,
         pruned_hash: row.pruned_hash,
-        pruned_by: row.pruned_key_id.zip(row.pruned_mac).map(|(key_id, hash)| Keyed { key_id, hash }),
+        pruned_by: row
+            .pruned_key_id
+            .zip(row.pruned_mac)
+            .map(|(key_id, hash)| Keyed { key_id, hash }),
         checkpoint_seq: row.checkpoint_seq,
     }))
 }
@@ -226,17 +202,17 @@ impl From<Columns> for Row {
 /// When Postgres does not answer.
 pub async fn rows_in_order(
     conn: &mut Conn,
-    chain: Chain,
+    whose: Whose,
     after: Option<(i64, Uuid)>,
     batch: i64,
 ) -> Result<Vec<Row>, StoreError> {
     let (seq, id) = after.unwrap_or((i64::MIN, Uuid::nil()));
-    let rows = match chain.organization() {
+    let rows = match whose.organization() {
         Some(organization) => {
             sqlx::query_as!(
                 Columns,
                 r#"select id, at, organization_id, seq, actor_kind, actor_id, action, target_kind, target_id,
-                    details::text as "details!", host(address) as address, request_id, user_agent, key_id, hash
+                    details::text as "details!", abbrev(address) as address, request_id, user_agent, key_id, hash
                 from audit.audit_logs
                 where organization_id = $1 and (seq, id) > ($2, $3)
                 order by seq, id
@@ -254,7 +230,7 @@ pub async fn rows_in_order(
             sqlx::query_as!(
                 Columns,
                 r#"select id, at, organization_id, seq, actor_kind, actor_id, action, target_kind, target_id,
-                    details::text as "details!", host(address) as address, request_id, user_agent, key_id, hash
+                    details::text as "details!", abbrev(address) as address, request_id, user_agent, key_id, hash
                 from audit.audit_logs
                 where organization_id is null and (seq, id) > ($1, $2)
                 order by seq, id

@@ -1,6 +1,6 @@
 //! Walks a chain from its beginning to its end, and names the first row at which it does not hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -81,8 +81,8 @@ pub struct Head {
     pub checkpoint_seq: i64,
 }
 
-/// What checkpoints vouch for of one chain: the hash of the row at each place.
-pub type Marks = BTreeMap<i64, Option<Vec<u8>>>;
+/// What checkpoints vouch for of one chain: the hash of the row at each place. Two that differ cannot both be kept.
+pub type Marks = BTreeMap<i64, BTreeSet<Option<Vec<u8>>>>;
 
 /// What a chain that holds comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -144,11 +144,7 @@ impl<'a> Walk<'a> {
     pub fn step(&mut self, row: &Row) -> Result<(), Fault> {
         self.judge_place(row.seq)?;
         self.judge_hash(row)?;
-        if let Some(mark) = self.marks.get(&row.seq)
-            && *mark != row.hash
-        {
-            return Err(fault(row.seq, Kind::NotAsCheckpointed));
-        }
+        judge_marks(&self.marks, row.seq, row.hash.as_ref())?;
         self.last = row.seq;
         self.last_hash.clone_from(&row.hash);
         self.rows += 1;
@@ -231,9 +227,7 @@ fn judge_beginning(
     if head.pruned_seq == 0 {
         return Ok(());
     }
-    if marks.get(&head.pruned_seq).is_some_and(|mark| *mark != head.pruned_hash) {
-        return Err(fault(head.pruned_seq, Kind::NotAsCheckpointed));
-    }
+    judge_marks(marks, head.pruned_seq, head.pruned_hash.as_ref())?;
     let hash = head.pruned_hash.as_deref();
     let verdict = head.pruned_by.as_ref().map_or(Verdict::Altered, |by| {
         keys.judge_pruned(organization, head.pruned_seq, hash, by)
@@ -242,6 +236,14 @@ fn judge_beginning(
         Verdict::Holds => Ok(()),
         Verdict::Altered => Err(fault(head.pruned_seq, Kind::BeginningForged)),
         Verdict::OtherKey => Err(fault(head.pruned_seq, Kind::OtherKey)),
+    }
+}
+
+fn judge_marks(marks: &Marks, seq: i64, hash: Option<&Vec<u8>>) -> Result<(), Fault> {
+    let differs = |mark: &Option<Vec<u8>>| mark.as_ref() != hash;
+    match marks.get(&seq) {
+        Some(seen) if seen.iter().any(differs) => Err(fault(seq, Kind::NotAsCheckpointed)),
+        _ => Ok(()),
     }
 }
 
