@@ -114,7 +114,7 @@ async fn without_insert_on_the_log_no_change_is_kept() {
 /// One of four kinds of change, each in a transaction of its own.
 async fn change(log: &Log, number: usize) -> Result<(), String> {
     let name = format!("change {number}");
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         let new = NewOrganization {
             name,
             ..NewOrganization::default()
