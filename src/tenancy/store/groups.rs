@@ -278,11 +278,7 @@ pub async fn take_out_of_group(
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn is_in_group(
-    tx: &mut OrgTx,
-    group: GroupId,
-    user: UserId,
-) -> Result<bool, StoreError> {
+pub async fn is_in_group(tx: &mut OrgTx, group: GroupId, user: UserId) -> Result<bool, StoreError> {
     let organization = tx.scope().organization().uuid();
     let is_in = sqlx::query_scalar!(
         r#"select exists (
@@ -299,4 +295,19 @@ pub async fn is_in_group(
     .fetch_one(&mut **tx)
     .await?;
     Ok(is_in)
+}
+
+/// Returns the group everybody without another one belongs to.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn find_default_group(tx: &mut OrgTx) -> Result<Option<GroupId>, StoreError> {
+    let organization = tx.scope().organization().uuid();
+    let id = sqlx::query_scalar!(
+        "select id from identity.groups where organization_id = $1 and is_default and deleted_at is null",
+        organization,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(GroupId))
 }
