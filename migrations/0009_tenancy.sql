@@ -447,9 +447,9 @@ begin
             ) c
             where c.id = (ids ->> 0)::uuid;
         end if;
-        lineage := array(
+        lineage := (ids ->> 0)::uuid || array(
             select k.id from operations.api_keys k
-            where k.organization_id = organization and (k.id = (ids ->> 0)::uuid or k.lineage_id = (ids ->> 0)::uuid));
+            where k.organization_id = organization and k.lineage_id = (ids ->> 0)::uuid);
         whose := case asked -> 'subject' ->> 'kind'
             when 'organization' then 'organization_id = $1'
             when 'group' then 'organization_id = $1 and group_id = $2'
