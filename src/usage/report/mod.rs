@@ -17,7 +17,9 @@ use crate::{
 };
 
 /// By what a report is divided.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
     /// Not at all.
@@ -162,6 +164,8 @@ pub enum NotAnswered {
     TooWide,
 }
 
+/// How much longer than asked for a period may be.
+const WIDENED: Duration = Duration::from_secs(2 * 60 * 60);
 /// The longest period of any question.
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// The longest one in steps of an hour.
@@ -181,7 +185,8 @@ impl Question {
             return Err(NotAnswered::Backwards);
         }
         let longest = self.longest();
-        if longest < self.period.length() {
+        // Widening it to whole hours must not make a period too long that was not.
+        if longest + WIDENED < self.period.length() {
             return Err(NotAnswered::TooLong(longest));
         }
         if self.whose == Whose::Everybody && !self.is_total() {

@@ -1,14 +1,14 @@
 //! Reports out of the roll-ups.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Amounts, Cut, Dimension, Interval, Question, Report, Row, Whose};
 use crate::{
-    base::{Moment, NanoUsd},
-    store::{Conn, StoreError},
+    base::{ApiKeyId, Moment, NanoUsd, UserId},
+    store::{Conn, OrgTx, StoreError},
 };
 
 /// A row as the functions return it.
@@ -213,4 +213,62 @@ fn step(interval: Interval) -> &'static str {
         Interval::Day => "day",
         Interval::Month => "month",
     }
+}
+
+/// Says whether a key is, or was, this transaction's organization's.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn is_key(tx: &mut OrgTx, key: ApiKeyId) -> Result<bool, StoreError> {
+    let organization = tx.scope().organization().uuid();
+    let is_key = sqlx::query_scalar!(
+        r#"select exists (select from operations.api_keys where organization_id = $1 and id = $2) as "is_key!""#,
+        organization,
+        key.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(is_key)
+}
+
+/// Says whether somebody is a member of this transaction's organization.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn is_member(tx: &mut OrgTx, user: UserId) -> Result<bool, StoreError> {
+    let organization = tx.scope().organization().uuid();
+    let is_member = sqlx::query_scalar!(
+        r#"select exists (
+            select from identity.organization_memberships
+            where organization_id = $1 and user_id = $2 and deleted_at is null) as "is_member!""#,
+        organization,
+        user.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(is_member)
+}
+
+/// Returns what all sorts of things are called, as far as this transaction's organization may know.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn all_names(
+    tx: &mut OrgTx,
+    wanted: &BTreeSet<(Dimension, Uuid)>,
+) -> Result<HashMap<Uuid, String>, StoreError> {
+    let dimensions: Vec<_> = wanted.iter().map(|(by, _)| word(*by).to_owned()).collect();
+    let ids: Vec<_> = wanted.iter().map(|(_, id)| *id).collect();
+    let rows = sqlx::query!(
+        r#"select n.id as "id!", n.name as "name!"
+        from (
+            select w.dimension, array_agg(w.id) as ids from unnest($1::text[], $2::uuid[]) w (dimension, id) group by 1
+        ) w
+        cross join lateral operations.usage_names(w.dimension, w.ids) n"#,
+        &dimensions,
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
 }
