@@ -65,6 +65,8 @@ create table operations.usage_totals (
     first_bytes bigint not null,
     constraint usage_totals_key unique nulls not distinct (organization_id, grain, dimension, at, value)
 ) with (fillfactor = 70);
+-- What was moved lately is found by its time alone.
+create index usage_totals_by_time on operations.usage_totals using brin (at);
 -- Across organizations: who uses a model, a provider, an offer?
 create index usage_totals_by_value on operations.usage_totals (dimension, value, grain, at)
     where organization_id is not null and dimension in ('model', 'provider', 'offer');
@@ -625,7 +627,14 @@ create function operations.usage_faults(begins timestamptz, ends timestamptz)
 $$;
 alter function operations.usage_faults(timestamptz, timestamptz) owner to synaxis_definer;
 grant execute on function operations.usage_faults(timestamptz, timestamptz) to synaxis_admin, synaxis_agent;
-create index usage_totals_by_day on operations.usage_totals (at) where organization_id is not null and grain = 'day' and dimension = 'total';
+
+-- How many movements wait to be taken in; counting ends at a hundred thousand.
+create function operations.waiting_moves() returns bigint
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select count(*) from (select from operations.usage_moves limit 100000) waiting
+$$;
+alter function operations.waiting_moves() owner to synaxis_definer;
+grant execute on function operations.waiting_moves() to synaxis_admin, synaxis_agent;
 
 -- The processes that serve: each writes its row every few seconds, and takes it away when it ends well.
 create table platform.nodes (

@@ -32,3 +32,14 @@ pub async fn faults(conn: &mut Conn, from: Moment, to: Moment) -> Result<u64, St
     .await?;
     Ok(u64::try_from(faults).unwrap_or_default())
 }
+
+/// Returns how many movements wait to be taken in.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn waiting(conn: &mut Conn) -> Result<u64, StoreError> {
+    let waiting = sqlx::query_scalar!(r#"select operations.waiting_moves() as "waiting!""#)
+        .fetch_one(conn)
+        .await?;
+    Ok(u64::try_from(waiting).unwrap_or_default())
+}
