@@ -15,6 +15,11 @@ pub mod metrics;
 pub mod openapi;
 pub mod serve;
 
+pub mod health;
+pub mod nodes;
+pub mod requests;
+pub mod savings;
+pub mod usage;
 pub mod version;
 
 pub use metrics::Metrics;
@@ -25,7 +30,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{base::Clock, store::Postgres};
+use crate::{base::Clock, store::Postgres, usage::rollup::Comparison};
 
 /// What the sidecar uses.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Plane {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the last comparison of the roll-ups with their entries found.
+    pub compared: watch::Receiver<Option<Comparison>>,
     /// Turns true when the sidecar is told to stop.
     pub stopping: watch::Receiver<bool>,
 }

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{
     Plane,
@@ -13,7 +12,7 @@ use super::{
     openapi::Problems,
 };
 use crate::{
-    base::Moment,
+    base::{Moment, NodeId},
     store::nodes::{self, Node},
 };
 
@@ -21,7 +20,7 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NodeView {
     /// Its id; another after each start.
-    id: Uuid,
+    id: NodeId,
     /// `proxy` or `admin`.
     kind: String,
     /// The machine it runs on.
@@ -68,7 +67,6 @@ impl From<Node> for NodeView {
     get,
     path = "/api/v1/platform/nodes",
     tag = "platform",
-    params(ListQuery),
     responses((status = 200, description = "A page of processes.", body = Listed<NodeView>), Problems)
 )]
 pub async fn list_nodes(

@@ -207,7 +207,7 @@ pub struct RequestDetailView {
     get,
     path = "/api/v1/organizations/{organization_id}/requests",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path), RequestsQuery),
+    params(("organization_id" = OrganizationId, Path)),
     responses((status = 200, description = "A page of calls.", body = Listed<RequestView>), Problems)
 )]
 pub async fn list_requests(
@@ -234,7 +234,7 @@ pub async fn list_requests(
 pub async fn show_request(
     State(plane): State<Plane>,
     member: Member,
-    Path((_, id)): Path<(OrganizationId, RequestId)>,
+    Path((_organization, id)): Path<(OrganizationId, RequestId)>,
 ) -> Result<Json<RequestDetailView>, ApiError> {
     let mut tx = plane.postgres.begin_for(member.scope).await?;
     let entry = store::find(&mut tx, id).await?.ok_or(ApiError::NotFound)?;

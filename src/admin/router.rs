@@ -17,12 +17,40 @@ use super::{
     doors::{Doors, Table},
     error::ApiError,
     gate::gate,
-    version,
+    health, nodes, requests, savings, usage, version,
 };
+use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    Doors::new().at(Access::Public, routes!(version::show_version))
+    let page = Doors::new().at(Access::Public, routes!(version::show_version));
+    insight(page)
+}
+
+/// What was used, what it cost, and how everything does.
+fn insight(page: Doors) -> Doors {
+    let (usage, requests) = (Permission::UsageRead, Permission::RequestsRead);
+    page.at(Access::Member(usage), routes!(usage::show_usage))
+        .at(
+            Access::Member(Permission::KeysRead),
+            routes!(usage::show_key_usage),
+        )
+        .at(Access::SignedIn, routes!(usage::show_my_usage))
+        .at(Access::Platform, routes!(usage::show_platform_usage))
+        .at(Access::Member(requests), routes!(requests::list_requests))
+        .at(Access::Member(requests), routes!(requests::show_request))
+        .at(Access::Member(usage), routes!(savings::show_savings))
+        .at(Access::Member(requests), routes!(savings::list_receipts))
+        .at(
+            Access::Member(Permission::CatalogRead),
+            routes!(health::list_offer_health),
+        )
+        .at(
+            Access::Platform,
+            routes!(health::list_platform_offer_health),
+        )
+        .at(Access::Platform, routes!(health::show_platform_health))
+        .at(Access::Platform, routes!(nodes::list_nodes))
 }
 
 /// Returns the OpenAPI document of all operations.

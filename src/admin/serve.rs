@@ -138,12 +138,12 @@ mod tests {
         let operations = listeners.operations.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
-        let metrics = Metrics::new().expect("named once");
         let plane = Plane {
             settings: Arc::new(settings),
             postgres,
             clock: Clock::System,
-            metrics,
+            metrics: Metrics::new().expect("named once"),
+            compared: watch::channel(None).1,
             stopping,
         };
 

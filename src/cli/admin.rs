@@ -8,10 +8,14 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::Clock,
+    base::{Clock, tasks::Tasks},
     config::Config,
-    store::postgres::{Postgres, Role},
+    store::{
+        nodes,
+        postgres::{Postgres, Role},
+    },
     telemetry,
+    usage::rollup::{self, Comparison},
 };
 
 /// The sections the sidecar reads.
@@ -42,13 +46,17 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
+    let (compared, comparison) = watch::channel(None);
     let plane = Plane {
         settings: Arc::new(config.admin.clone()),
         postgres: Postgres::connect(&config.database, Role::Admin)?,
         clock: Clock::System,
         metrics: Metrics::new()?,
+        compared: comparison,
         stopping,
     };
+    let tasks = Tasks::default();
+    work(&plane, &tasks, compared);
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -56,8 +64,41 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         std::future::pending().await
     };
-    tokio::select! {
-        ended = serve(listeners, plane, drain) => Ok(ended?),
+    let served = tokio::select! {
+        ended = serve(listeners, plane, drain) => ended,
         () = stopped => Ok(()),
+    };
+    if !tasks.wait(LAST_WORDS).await {
+        tracing::warn!("background work did not end in time");
     }
+    Ok(served?)
+}
+
+/// How long background work may take to say its last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Starts what runs beside the API until the sidecar stops.
+fn work(plane: &Plane, tasks: &Tasks, compared: watch::Sender<Option<Comparison>>) {
+    let stopped = || {
+        let mut stopping = plane.stopping.clone();
+        async move {
+            // A plane that is gone has stopped.
+            let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
+        }
+    };
+    let (postgres, clock) = (plane.postgres.clone(), plane.clock.clone());
+    let metrics = plane.metrics.clone();
+    let note = move |comparison| {
+        metrics.compared(comparison);
+        compared.send_replace(Some(comparison));
+    };
+    let beat = nodes::beat(
+        postgres.clone(),
+        clock.clone(),
+        nodes::Kind::Admin,
+        || None,
+        stopped(),
+    );
+    tasks.spawn("roll-ups", rollup::keep(postgres, clock, note, stopped()));
+    tasks.spawn("beat", beat);
 }

@@ -3,10 +3,9 @@
 use std::{future::Future, pin::pin, time::Duration};
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::postgres::{Conn, Postgres, StoreError};
-use crate::base::{Clock, Moment, Page, Paging};
+use crate::base::{Clock, Moment, NodeId, Page, Paging};
 
 /// How often a process tells that it is alive.
 const EVERY: Duration = Duration::from_secs(10);
@@ -50,7 +49,7 @@ pub async fn beat(
 ) {
     let mut shutdown = pin!(shutdown);
     let started_at = clock.now();
-    let id = crate::base::ids::uuid_at(started_at);
+    let id = NodeId::new(started_at);
     let host = host();
     loop {
         let row = Row {
@@ -79,7 +78,7 @@ fn host() -> String {
 }
 
 struct Row<'a> {
-    id: Uuid,
+    id: NodeId,
     kind: Kind,
     host: &'a str,
     started_at: Moment,
@@ -90,7 +89,7 @@ async fn tell(postgres: &Postgres, row: &Row<'_>) -> Result<(), StoreError> {
     let mut conn = postgres.acquire().await?;
     sqlx::query!(
         "select platform.beat($1, $2, $3, $4, $5, $6, $7)",
-        row.id,
+        row.id.uuid(),
         row.kind.as_str(),
         row.host,
         env!("CARGO_PKG_VERSION"),
@@ -103,9 +102,9 @@ async fn tell(postgres: &Postgres, row: &Row<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn leave(postgres: &Postgres, id: Uuid) -> Result<(), StoreError> {
+async fn leave(postgres: &Postgres, id: NodeId) -> Result<(), StoreError> {
     let mut conn = postgres.acquire().await?;
-    sqlx::query!("select platform.leave($1)", id)
+    sqlx::query!("select platform.leave($1)", id.uuid())
         .execute(&mut *conn)
         .await?;
     Ok(())
@@ -115,7 +114,7 @@ async fn leave(postgres: &Postgres, id: Uuid) -> Result<(), StoreError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its id; another after each start.
-    pub id: Uuid,
+    pub id: NodeId,
     /// Which plane: `proxy` or `admin`.
     pub kind: String,
     /// The machine it runs on.
@@ -166,7 +165,7 @@ pub async fn list(conn: &mut Conn, paging: &Paging) -> Result<Page<Node>, StoreE
     .fetch_all(conn)
     .await?;
     let nodes = rows.into_iter().map(|row| Node {
-        id: row.id,
+        id: row.id.into(),
         kind: row.kind,
         host: row.host,
         version: row.version,
@@ -177,7 +176,7 @@ pub async fn list(conn: &mut Conn, paging: &Paging) -> Result<Page<Node>, StoreE
         seen_at: moment(row.seen_at),
         silent: Duration::from_millis(u64::try_from(row.silent_ms).unwrap_or_default()),
     });
-    Ok(paging.page(nodes.collect(), |node| (node.started_at, node.id)))
+    Ok(paging.page(nodes.collect(), |node| (node.started_at, node.id.uuid())))
 }
 
 fn moment(at: DateTime<Utc>) -> Moment {

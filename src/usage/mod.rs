@@ -4,6 +4,7 @@ pub mod entry;
 pub mod savings;
 pub mod spool;
 
+pub mod health;
 pub mod receipt;
 pub mod report;
 pub mod request;

@@ -11,9 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     admin::error::ApiError,
-    base::{
-        ApiKeyId, GroupId, ModelId, Moment, OfferId, OrganizationId, ProviderId, UserId,
-    },
+    base::{ApiKeyId, GroupId, ModelId, Moment, OfferId, OrganizationId, ProviderId, UserId},
     catalog::Tier,
     usage::report::{Cut, Dimension, Filters, Interval, NotAnswered, Period, Question, Whose},
 };

@@ -37,13 +37,23 @@ pub(super) fn answer(by: Dimension, rows: Vec<Row>) -> Response {
     let head = Bytes::from(text(&[COLUMNS.map(str::to_owned)]));
     let mut rows = rows.into_iter();
     let chunks = std::iter::from_fn(move || {
-        let chunk: Vec<_> = rows.by_ref().take(CHUNK).map(|row| cells(by, row)).collect();
+        let chunk: Vec<_> = rows
+            .by_ref()
+            .take(CHUNK)
+            .map(|row| cells(by, row))
+            .collect();
         (!chunk.is_empty()).then(|| Bytes::from(text(&chunk)))
     });
     let all = std::iter::once(head).chain(chunks).map(Ok::<_, Infallible>);
     let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"usage.csv\""),
+        (
+            header::CONTENT_TYPE,
+            "text/csv; charset=utf-8; header=present",
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"usage.csv\"",
+        ),
     ];
     (headers, Body::from_stream(stream::iter(all))).into_response()
 }

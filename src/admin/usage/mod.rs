@@ -34,7 +34,7 @@ use crate::{
     get,
     path = "/api/v1/organizations/{organization_id}/usage",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path), UsageQuery),
+    params(("organization_id" = OrganizationId, Path)),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems
@@ -55,7 +55,7 @@ pub async fn show_usage(
     get,
     path = "/api/v1/organizations/{organization_id}/keys/{key_id}/usage",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path), ("key_id" = ApiKeyId, Path), KeyUsageQuery),
+    params(("organization_id" = OrganizationId, Path), ("key_id" = ApiKeyId, Path)),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems
@@ -64,7 +64,7 @@ pub async fn show_usage(
 pub async fn show_key_usage(
     State(plane): State<Plane>,
     member: Member,
-    Path((_, key)): Path<(OrganizationId, ApiKeyId)>,
+    Path((_organization, key)): Path<(OrganizationId, ApiKeyId)>,
     Query(query): Query<KeyUsageQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -86,7 +86,6 @@ pub async fn show_key_usage(
     get,
     path = "/api/v1/me/usage",
     tag = "usage",
-    params(MyUsageQuery),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems
@@ -119,7 +118,6 @@ pub async fn show_my_usage(
     get,
     path = "/api/v1/platform/usage",
     tag = "platform",
-    params(PlatformUsageQuery),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems

@@ -110,7 +110,10 @@ fn without_a_line_the_books_cannot_say() {
     let entry = booked(&failed, &answered, &alternative, Usage::default(), 5);
     let lines: Lines = [failed, answered].into_iter().collect();
 
-    assert_eq!(check(&entry, &lines), Finding::Unknown(Some(alternative.id)));
+    assert_eq!(
+        check(&entry, &lines),
+        Finding::Unknown(Some(alternative.id))
+    );
 }
 
 #[test]

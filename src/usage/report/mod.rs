@@ -160,7 +160,9 @@ pub enum NotAnswered {
     #[error("at most {} days at once for this question", .0.as_secs() / DAY.as_secs())]
     TooLong(Duration),
     /// Nobody keeps a roll-up of everybody's calls that could answer.
-    #[error("give an organization_id too: across organizations only one thing can be asked at once")]
+    #[error(
+        "give an organization_id too: across organizations only one thing can be asked at once"
+    )]
     TooWide,
 }
 
@@ -378,7 +380,11 @@ mod tests {
         assert_eq!(in_berlin(Dimension::Model, 90), Ok(()));
         assert!(in_berlin(Dimension::Key, 90).is_err());
         assert_eq!(question(Dimension::Key, Interval::Day, 399).check(), Ok(()));
-        assert!(question(Dimension::None, Interval::Month, 401).check().is_err());
+        assert!(
+            question(Dimension::None, Interval::Month, 401)
+                .check()
+                .is_err()
+        );
     }
 
     #[test]

@@ -334,8 +334,12 @@ impl<'a> Search<'a> {
 fn lead(filters: &Filters) -> Lead {
     let is_troubled = filters.is_failed == Some(true)
         || filters.is_estimated == Some(true)
-        || filters.status.is_some_and(|status| status == 0 || 400 <= status)
-        || filters.finish.is_some_and(|finish| finish != Finish::Complete);
+        || filters
+            .status
+            .is_some_and(|status| status == 0 || 400 <= status)
+        || filters
+            .finish
+            .is_some_and(|finish| finish != Finish::Complete);
     let leads = [
         (filters.client_request_id.is_some(), Lead::ClientRequest),
         (is_troubled, Lead::Trouble),
