@@ -320,6 +320,17 @@ impl Desk {
         lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now));
     }
 
+    /// Forgets members the books were never told of: their slices have long been settled.
+    pub(super) fn prune_members(&self, now: std::time::Instant) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let before = shard.members.len();
+            shard.members.retain(|_, slice| !slice.is_forgotten(now));
+            let forgotten = before - shard.members.len();
+            self.members.fetch_sub(forgotten, Ordering::Relaxed);
+        }
+    }
+
     fn ids_of(&self, wanted: fn(&Account) -> bool) -> Vec<RequestId> {
         let mut ids = Vec::new();
         for shard in &self.shards {

@@ -91,7 +91,7 @@ impl Default for Settings {
             rebuild_grace_ms: 1_500,
             rebuild_patience_ms: 5_000,
             most_unbooked: 100_000,
-            most_sliced: 512,
+            most_sliced: 4_096,
             when_away: WhenAway::Refuse,
             proxies: 1,
         }

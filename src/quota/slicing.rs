@@ -23,6 +23,8 @@ use crate::base::{Moment, RequestId};
 
 /// How often slices are looked at that may have been left.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How often members are looked at that the books never heard of.
+const PRUNE: Duration = Duration::from_mins(10);
 /// How many slices are taken side by side.
 const ORDERS: usize = 16;
 /// Into how many slots a sliding window is cut, as the scripts do.
@@ -152,7 +154,13 @@ impl Ledger {
     pub(super) async fn return_slices(&self, mut spent: UnboundedReceiver<Arc<Slice>>) {
         let mut ticks = interval(SWEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pruned = Instant::now();
         loop {
+            let now = Instant::now();
+            if PRUNE < now.saturating_duration_since(pruned) {
+                pruned = now;
+                self.desk.prune_members(now);
+            }
             let left = tokio::select! {
                 _ = ticks.tick() => self.slices.sweep(Instant::now()),
                 Some(slice) = spent.recv() => vec![slice],

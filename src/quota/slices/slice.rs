@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::Order;
@@ -14,6 +14,9 @@ use crate::{
         hold::{Counters, End},
     },
 };
+
+/// How long the books may take to learn of a slice's calls: no call and no outage they recover from is longer.
+const FORGOTTEN: Duration = Duration::from_hours(24);
 
 /// What Redis holds for calls that have not come yet.
 #[derive(Debug)]
@@ -167,6 +170,11 @@ impl Slice {
         if is_done {
             self.desk.booked(self.id);
         }
+    }
+
+    /// Says whether nobody will tell it anything any more.
+    pub(in crate::quota) fn is_forgotten(&self, now: Instant) -> bool {
+        self.until + FORGOTTEN < now
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
