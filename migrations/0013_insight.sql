@@ -141,13 +141,15 @@ create trigger note_replaced after update on operations.usage_entries
 -- Takes up to `batch` movements into the coarse roll-ups; returns how many. One at a time: whoever comes second takes
 -- none.
 create function operations.fold_usage(batch int default 10000) returns int
-    language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     taken int;
 begin
     if not pg_try_advisory_xact_lock(hashtext('synaxis fold usage')) then
         return 0;
     end if;
+    -- Compiling the statement takes longer than running it.
+    perform set_config('jit', 'off', true);
     with moves as materialized (
         delete from operations.usage_moves m
         where m.id in (select n.id from operations.usage_moves n order by n.id limit batch)
@@ -532,7 +534,7 @@ grant execute on function operations.platform_usage_names(text, uuid[]) to synax
 -- is a bug: `is_expected` tells what should be there from what is. Entries past their retention are not asked for.
 create function operations.usage_faults(begins timestamptz, ends timestamptz)
     returns table (roll_up text, is_expected boolean, organization_id uuid, at timestamptz, difference jsonb)
-    language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with entered as materialized (
         select e.organization_id, date_trunc('hour', e.at, 'UTC') as hour, e.api_key_id, e.group_id, e.user_id, e.model_id,
             e.offer_id, e.provider_id,

@@ -96,7 +96,7 @@ async fn within(
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -107,8 +107,11 @@ mod tests {
     use super::{Listeners, serve};
     use crate::{
         admin::{Metrics, Plane, Settings},
-        base::{Clock, Secret, tasks::Tasks},
-        store::postgres::{self, Postgres, Role},
+        base::{Secret, tasks::Tasks},
+        store::{
+            Vault,
+            postgres::{self, Postgres, Role},
+        },
     };
 
     async fn answer(address: std::net::SocketAddr, path: &str) -> String {
@@ -138,14 +141,9 @@ mod tests {
         let operations = listeners.operations.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
-        let plane = Plane {
-            settings: Arc::new(settings),
-            postgres,
-            clock: Clock::System,
-            metrics: Metrics::new().expect("named once"),
-            compared: watch::channel(None).1,
-            stopping,
-        };
+        let metrics = Metrics::new().expect("named once");
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let plane = Plane::new(settings, postgres, vault, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

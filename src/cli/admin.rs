@@ -8,14 +8,13 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::{Clock, tasks::Tasks},
     config::Config,
     store::{
-        nodes,
+        Vault, nodes,
         postgres::{Postgres, Role},
     },
     telemetry,
-    usage::rollup::{self, Comparison},
+    usage::rollup,
 };
 
 /// The sections the sidecar reads.
@@ -46,17 +45,17 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
-    let (compared, comparison) = watch::channel(None);
-    let plane = Plane {
-        settings: Arc::new(config.admin.clone()),
-        postgres: Postgres::connect(&config.database, Role::Admin)?,
-        clock: Clock::System,
-        metrics: Metrics::new()?,
-        compared: comparison,
+    let postgres = Postgres::connect(&config.database, Role::Admin)?;
+    let vault = Vault::new(&config.security.sealing_key)?;
+    let plane = Plane::new(
+        config.admin.clone(),
+        postgres,
+        vault,
+        Metrics::new()?,
         stopping,
-    };
-    let tasks = Tasks::default();
-    work(&plane, &tasks, compared);
+    );
+    let tasks = plane.tasks.clone();
+    work(&plane);
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -78,7 +77,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Starts what runs beside the API until the sidecar stops.
-fn work(plane: &Plane, tasks: &Tasks, compared: watch::Sender<Option<Comparison>>) {
+fn work(plane: &Plane) {
     let stopped = || {
         let mut stopping = plane.stopping.clone();
         async move {
@@ -87,7 +86,7 @@ fn work(plane: &Plane, tasks: &Tasks, compared: watch::Sender<Option<Comparison>
         }
     };
     let (postgres, clock) = (plane.postgres.clone(), plane.clock.clone());
-    let metrics = plane.metrics.clone();
+    let (metrics, compared) = (plane.metrics.clone(), Arc::clone(&plane.compared));
     let note = move |comparison| {
         metrics.compared(comparison);
         compared.send_replace(Some(comparison));
@@ -99,6 +98,7 @@ fn work(plane: &Plane, tasks: &Tasks, compared: watch::Sender<Option<Comparison>
         || None,
         stopped(),
     );
+    let tasks = &plane.tasks;
     tasks.spawn("roll-ups", rollup::keep(postgres, clock, note, stopped()));
     tasks.spawn("beat", beat);
 }
