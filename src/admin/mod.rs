@@ -15,6 +15,8 @@ pub mod metrics;
 pub mod openapi;
 pub mod serve;
 
+pub mod audit;
+pub mod security;
 pub mod version;
 
 pub use metrics::Metrics;
