@@ -96,7 +96,7 @@ async fn within(
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -107,8 +107,11 @@ mod tests {
     use super::{Listeners, serve};
     use crate::{
         admin::{Metrics, Plane, Settings},
-        base::{Clock, Secret, tasks::Tasks},
-        store::postgres::{self, Postgres, Role},
+        base::{Secret, tasks::Tasks},
+        store::{
+            Vault,
+            postgres::{self, Postgres, Role},
+        },
     };
 
     async fn answer(address: std::net::SocketAddr, path: &str) -> String {
@@ -139,13 +142,8 @@ mod tests {
         let (stop, stopping) = watch::channel(false);
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
         let metrics = Metrics::new().expect("named once");
-        let plane = Plane {
-            settings: Arc::new(settings),
-            postgres,
-            clock: Clock::System,
-            metrics,
-            stopping,
-        };
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let plane = Plane::new(settings, postgres, vault, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

@@ -1,6 +1,6 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -8,9 +8,11 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::Clock,
     config::Config,
-    store::postgres::{Postgres, Role},
+    store::{
+        Vault,
+        postgres::{Postgres, Role},
+    },
     telemetry,
 };
 
@@ -42,13 +44,15 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
-    let plane = Plane {
-        settings: Arc::new(config.admin.clone()),
-        postgres: Postgres::connect(&config.database, Role::Admin)?,
-        clock: Clock::System,
-        metrics: Metrics::new()?,
+    let postgres = Postgres::connect(&config.database, Role::Admin)?;
+    let vault = Vault::new(&config.security.sealing_key)?;
+    let plane = Plane::new(
+        config.admin.clone(),
+        postgres,
+        vault,
+        Metrics::new()?,
         stopping,
-    };
+    );
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {

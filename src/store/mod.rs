@@ -9,3 +9,4 @@ pub mod seal;
 
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
 pub use scope::{OrgTx, Scope, Whose};
+pub use seal::Vault;
