@@ -24,6 +24,7 @@ pub mod etag;
 pub mod extract;
 pub mod list;
 
+pub mod connections;
 pub mod docs;
 pub mod health;
 pub mod metrics;
