@@ -24,16 +24,19 @@ pub mod etag;
 pub mod extract;
 pub mod list;
 
+pub mod connections;
 pub mod docs;
 pub mod health;
 pub mod metrics;
 pub mod serve;
 pub mod store;
 
+pub mod audit;
 pub mod fitness;
 pub mod nodes;
 pub mod requests;
 pub mod savings;
+pub mod security;
 pub mod usage;
 pub mod version;
 

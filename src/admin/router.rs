@@ -7,16 +7,57 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    docs,
+    audit, docs,
     doors::{Doors, Table},
     error::ApiError,
-    fitness, health, layers, nodes, requests, savings, usage, version,
+    fitness, health, layers, nodes, requests, savings, security, usage, version,
 };
 use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    let page = Doors::new().at(Access::Public, routes!(version::show_version));
+    let page = Doors::new()
+        .at(Access::Public, routes!(version::show_version))
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::list_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::export_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::verify_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::show_audit_checkpoint),
+        )
+        .at(
+            Access::Member(Permission::SecurityRead),
+            routes!(security::list_security_findings),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::list_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::export_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::verify_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::show_platform_audit_checkpoint),
+        )
+        .at(
+            Access::Platform,
+            routes!(security::list_platform_security_findings),
+        );
     insight(page)
 }
 
