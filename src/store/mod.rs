@@ -8,4 +8,5 @@ pub mod scope;
 pub mod seal;
 
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
-pub use scope::{OrgTx, Scope};
+pub use scope::{OrgTx, PersonTx, Scope};
+pub use seal::Vault;
