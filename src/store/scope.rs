@@ -46,6 +46,16 @@ impl OrgTx {
     }
 }
 
+impl OrgTx {
+    /// Goes on as one person, whose own rows are shown beside the organization's.
+    ///
+    /// # Errors
+    /// When Postgres is gone.
+    pub async fn go_on_as(self, person: UserId) -> Result<PersonTx, StoreError> {
+        PersonTx::of(self.tx, person).await
+    }
+}
+
 impl Deref for OrgTx {
     type Target = Conn;
 

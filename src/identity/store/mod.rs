@@ -1,10 +1,10 @@
 //! People at the door, in the books. What belongs to one person asks for a [`crate::store::PersonTx`].
 
 pub mod attempt;
-pub mod factor;
-pub mod external;
+
+
 pub mod one_time;
 pub mod person;
-pub mod provider;
+
 pub mod session;
 pub mod signing;

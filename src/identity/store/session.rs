@@ -1,7 +1,9 @@
 //! Sessions and their refresh tokens in the books.
 
 use crate::{
-    base::{Cursor, IdentityProviderId, Moment, OrganizationId, Page, Paging, RequestId, SessionId, UserId},
+    base::{
+        IdentityProviderId, Moment, OrganizationId, Page, Paging, RequestId, SessionId, UserId,
+    },
     identity::{
         Client,
         opaque::Hash,
@@ -89,7 +91,6 @@ pub async fn list_open(
     now: Moment,
 ) -> Result<Page<Session>, StoreError> {
     let person = tx.person().uuid();
-    let (after_at, after_id) = Cursor::parts(paging.after);
     let rows = sqlx::query!(
         "select id, organization_id, identity_provider_id, has_second_factor, address, user_agent, last_used_at,
                 expires_at, created_at
@@ -101,9 +102,9 @@ pub async fn list_open(
          limit $6",
         person,
         now.utc(),
-        after_at,
-        after_id,
-        paging.order.is_descending(),
+        paging.after_at(),
+        paging.after_id(),
+        paging.is_descending(),
         paging.fetched(),
     )
     .fetch_all(&mut **tx)
@@ -119,7 +120,7 @@ pub async fn list_open(
         created_at: row.created_at.into(),
     });
     Ok(paging.page(sessions.collect(), |session| {
-        Cursor::of(session.created_at, session.id.uuid())
+        (session.created_at, session.id.uuid())
     }))
 }
 
@@ -302,6 +303,7 @@ pub async fn spend_refresh_token(
     now: Moment,
 ) -> Result<(), StoreError> {
     let person = tx.person().uuid();
+    let fingerprint = client.fingerprint();
     sqlx::query!(
         "update identity.refresh_tokens
          set used_at = $3, used_by = $4
@@ -309,7 +311,7 @@ pub async fn spend_refresh_token(
         person,
         token.id,
         now.utc(),
-        client.fingerprint().as_slice(),
+        fingerprint.as_slice(),
     )
     .execute(&mut **tx)
     .await?;

@@ -1,0 +1,74 @@
+//! The two ways a letter leaves.
+
+use std::time::Duration;
+
+use lettre::{
+    AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{Mailbox, SinglePart},
+};
+
+use super::{Letter, MailFault, Settings, Transport};
+
+/// How long one try may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sends letters.
+pub(super) struct Sender {
+    from: Mailbox,
+    way: Way,
+}
+
+enum Way {
+    File(AsyncFileTransport<Tokio1Executor>),
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+}
+
+/// A letter did not leave.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotSent {
+    #[error("the address cannot be written to")]
+    Address(#[from] lettre::address::AddressError),
+    #[error("the letter cannot be written: {0}")]
+    Letter(#[from] lettre::error::Error),
+    #[error("the file cannot be written: {0}")]
+    File(#[from] lettre::transport::file::Error),
+    #[error("the mail server: {0}")]
+    Smtp(#[from] lettre::transport::smtp::Error),
+}
+
+impl Sender {
+    pub(super) fn open(settings: &Settings) -> Result<Self, MailFault> {
+        let way = match settings.transport {
+            Transport::File => {
+                std::fs::create_dir_all(&settings.folder).map_err(MailFault::Folder)?;
+                Way::File(AsyncFileTransport::new(&settings.folder))
+            }
+            Transport::Smtp => {
+                let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose())
+                    .map_err(MailFault::Smtp)?;
+                Way::Smtp(smtp.timeout(Some(PATIENCE)).build())
+            }
+        };
+        Ok(Self {
+            from: settings.from.parse().map_err(MailFault::From)?,
+            way,
+        })
+    }
+
+    pub(super) async fn send(&self, letter: &Letter) -> Result<(), NotSent> {
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, letter.to.parse()?))
+            .subject(&letter.subject)
+            .singlepart(SinglePart::plain(letter.text.clone()))?;
+        match &self.way {
+            Way::File(file) => {
+                file.send(message).await?;
+            }
+            Way::Smtp(smtp) => {
+                smtp.send(message).await?;
+            }
+        }
+        Ok(())
+    }
+}
