@@ -16,11 +16,17 @@ use super::{
     error::ApiError,
     extract::{Member, Person, PlatformAdmin},
 };
-use crate::{base::OrganizationId, store::Scope, tenancy::Permission};
-
-/// Who a token speaks for.
-#[derive(Clone, Copy, Debug)]
-struct Claims;
+use crate::{
+    audit::Source,
+    base::OrganizationId,
+    identity::{
+        Standing,
+        store::{person, session},
+        token::{Claims, TokenRefused},
+    },
+    store::Scope,
+    tenancy::Permission,
+};
 
 /// Lets a request through to its handler, with evidence of who asks, or refuses it.
 ///
@@ -38,7 +44,7 @@ pub async fn gate(
         None => return Err(ApiError::NotFound),
         Some(Access::Public) => {}
         Some(Access::SignedIn) => {
-            let person = person(&plane, request.headers()).await?;
+            let person = person_of(&plane, &request).await?;
             request.extensions_mut().insert(person);
         }
         Some(Access::Member(permission)) => {
@@ -47,7 +53,7 @@ pub async fn gate(
             request.extensions_mut().insert(member);
         }
         Some(Access::Platform) => {
-            let person = person(&plane, request.headers()).await?;
+            let person = person_of(&plane, &request).await?;
             if !person.is_platform_admin {
                 return Err(ApiError::Forbidden);
             }
@@ -58,11 +64,18 @@ pub async fn gate(
     Ok(next.run(request).await)
 }
 
-async fn person(plane: &Plane, headers: &HeaderMap) -> Result<Person, ApiError> {
-    let claims = claims(plane, headers)?;
-    standing(plane, claims, None)
+async fn person_of(plane: &Plane, request: &Request) -> Result<Person, ApiError> {
+    let claims = claims(plane, request.headers()).await?;
+    let source = source(request);
+    standing(plane, &claims, source, None)
         .await
         .map(|(person, _)| person)
+}
+
+/// Returns where the request came from, as the outermost layer noted it.
+fn source(request: &Request) -> Source {
+    let source = request.extensions().get::<Source>();
+    source.copied().unwrap_or_default()
 }
 
 async fn member(
@@ -70,7 +83,7 @@ async fn member(
     request: &mut Request,
     permission: Permission,
 ) -> Result<Member, ApiError> {
-    let claims = claims(plane, request.headers())?;
+    let claims = claims(plane, request.headers()).await?;
     let path = request
         .extract_parts::<Path<HashMap<String, String>>>()
         .await;
@@ -78,7 +91,8 @@ async fn member(
         let text = path.remove("organization_id")?;
         text.parse::<OrganizationId>().ok()
     });
-    let (_, member) = standing(plane, claims, organization).await?;
+    let source = source(request);
+    let (_, member) = standing(plane, &claims, source, organization).await?;
     let member = member.ok_or(ApiError::NotFound)?;
     if !member.may(permission) {
         return Err(ApiError::Forbidden);
@@ -87,13 +101,17 @@ async fn member(
 }
 
 /// Reads the bearer token and returns who it speaks for.
-fn claims(_plane: &Plane, headers: &HeaderMap) -> Result<Claims, ApiError> {
+async fn claims(plane: &Plane, headers: &HeaderMap) -> Result<Claims, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ApiError::Unauthenticated);
     };
-    let _token = bearer(value.as_bytes()).ok_or(ApiError::Unauthenticated)?;
-    Err(ApiError::Unauthenticated)
+    let token = bearer(value.as_bytes()).ok_or(ApiError::Unauthenticated)?;
+    match plane.door.signer.verify(token).await {
+        Ok(claims) => Ok(claims),
+        Err(TokenRefused::Store(error)) => Err(error.into()),
+        Err(TokenRefused::Invalid | TokenRefused::UnknownKey) => Err(ApiError::Unauthenticated),
+    }
 }
 
 fn bearer(value: &[u8]) -> Option<&str> {
@@ -105,10 +123,26 @@ fn bearer(value: &[u8]) -> Option<&str> {
 /// Asks the books how somebody stands now: what a token once said may have been taken back.
 async fn standing(
     plane: &Plane,
-    _claims: Claims,
+    claims: &Claims,
+    source: Source,
     organization: Option<OrganizationId>,
 ) -> Result<(Person, Option<Member>), ApiError> {
-    let _conn = plane.postgres.acquire().await?;
+    let now = plane.clock.now();
+    let mut conn = plane.postgres.acquire().await?;
+    let session = session::find_open(&mut conn, claims.sid, claims.sub, now).await?;
+    session.ok_or(ApiError::Unauthenticated)?;
+    let known = person::find_by_id(&mut conn, claims.sub).await?;
+    let known = known
+        .filter(|known| known.standing == Standing::Active && known.token_version == claims.ver)
+        .ok_or(ApiError::Unauthenticated)?;
+    let person = Person {
+        id: known.id,
+        session: claims.sid,
+        is_platform_admin: known.is_platform_admin,
+        token_version: known.token_version,
+        now,
+        source,
+    };
     let _scope = organization.map(Scope::of);
-    Err(ApiError::Unauthenticated)
+    Ok((person, None))
 }

@@ -15,6 +15,9 @@ pub mod metrics;
 pub mod openapi;
 pub mod serve;
 
+pub mod auth;
+pub mod cookie;
+pub mod jwks;
 pub mod version;
 
 pub use metrics::Metrics;
@@ -25,7 +28,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{base::Clock, store::Postgres};
+use crate::{base::Clock, control::identity::Door, store::Postgres};
 
 /// What the sidecar uses.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct Plane {
     pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// What sign-in needs.
+    pub door: Door,
     /// The time of day.
     pub clock: Clock,
     /// What is counted.

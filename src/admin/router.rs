@@ -17,12 +17,20 @@ use super::{
     doors::{Doors, Table},
     error::ApiError,
     gate::gate,
-    version,
+    auth, jwks, version,
 };
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    Doors::new().at(Access::Public, routes!(version::show_version))
+    Doors::new()
+        .at(Access::Public, routes!(version::show_version))
+        .at(Access::Public, routes!(jwks::show_jwks))
+        .at(Access::Public, routes!(auth::register))
+        .at(Access::Public, routes!(auth::verify_email))
+        .at(Access::Public, routes!(auth::resend_verification))
+        .at(Access::Public, routes!(auth::login))
+        .at(Access::Public, routes!(auth::refresh))
+        .at(Access::SignedIn, routes!(auth::logout))
 }
 
 /// Returns the OpenAPI document of all operations.

@@ -8,9 +8,14 @@ use tokio::sync::watch;
 use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::Clock,
-    config::Config,
-    store::postgres::{Postgres, Role},
+    base::{Clock, tasks::Tasks},
+    config::{Config, Security},
+    control::identity::{Door, upkeep},
+    identity::{Hasher, Mailer, Signer},
+    store::{
+        Vault,
+        postgres::{Postgres, Role},
+    },
     telemetry,
 };
 
@@ -19,6 +24,8 @@ const SECTIONS: &[&str] = &[
     "database",
     "redis",
     "security",
+    "identity",
+    "mail",
     "admin",
     "egress",
     "telemetry",
@@ -41,9 +48,14 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
+    let tasks = Tasks::default();
+    let postgres = Postgres::connect(&config.database, Role::Admin)?;
+    let door = door(&config, &postgres, &tasks)?;
+    upkeep::start(door.clone(), &tasks);
     let plane = Plane {
         settings: Arc::new(config.admin.clone()),
-        postgres: Postgres::connect(&config.database, Role::Admin)?,
+        postgres,
+        door,
         clock: Clock::System,
         metrics: Metrics::new()?,
         stopping,
@@ -59,4 +71,35 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         ended = serve(listeners, plane, drain) => Ok(ended?),
         () = stopped => Ok(()),
     }
+}
+
+/// Puts together what sign-in needs.
+fn door(config: &Config, postgres: &Postgres, tasks: &Tasks) -> anyhow::Result<Door> {
+    let vault = Arc::new(vault(&config.security)?);
+    let signer = Signer::new(
+        &config.identity.public_url,
+        postgres.clone(),
+        Arc::clone(&vault),
+        Clock::System,
+    );
+    Ok(Door {
+        postgres: postgres.clone(),
+        signer,
+        vault,
+        hasher: Hasher::default(),
+        mailer: Mailer::start(&config.mail, tasks)?,
+        settings: Arc::new(config.identity.clone()),
+        clock: Clock::System,
+    })
+}
+
+/// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.
+fn vault(security: &Security) -> anyhow::Result<Vault> {
+    let sealing = &security.sealing_key;
+    let vault = match &security.jwt_key {
+        Some(own) if sealing.is_empty() => Vault::new(own)?,
+        Some(own) => Vault::new(own)?.also_opening(sealing)?,
+        None => Vault::new(sealing).context("security.sealing_key is needed to sign people in")?,
+    };
+    Ok(vault)
 }
