@@ -481,16 +481,17 @@ create function identity.find_one_time_token(token_hash bytea, at timestamptz)
 $$;
 alter function identity.find_one_time_token(bytea, timestamptz) owner to synaxis_definer;
 
--- What a request's session may still do.
-create function identity.session_standing(session_id uuid, user_id uuid, at timestamptz)
-    returns table (organization_id uuid, has_second_factor boolean, signed_in_at timestamptz)
+-- What a request's session may still do, and whether `organization` asks for a second factor.
+create function identity.session_standing(session_id uuid, user_id uuid, organization uuid, at timestamptz)
+    returns table (organization_id uuid, has_second_factor boolean, mfa_required boolean, signed_in_at timestamptz)
     language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select s.organization_id, s.has_second_factor, s.created_at
+    select s.organization_id, s.has_second_factor, coalesce(o.mfa_required, false), s.created_at
     from identity.sessions s
+    left join identity.organization_settings o on o.organization_id = session_standing.organization
     where s.id = session_standing.session_id and s.user_id = session_standing.user_id
         and s.ended_at is null and session_standing.at < s.expires_at
 $$;
-alter function identity.session_standing(uuid, uuid, timestamptz) owner to synaxis_definer;
+alter function identity.session_standing(uuid, uuid, uuid, timestamptz) owner to synaxis_definer;
 
 -- The provider that signs an organization's members in: the one asked for, else its oldest.
 create function identity.find_identity_provider(slug text, provider uuid)
@@ -632,7 +633,7 @@ grant execute on function identity.register_user(uuid, text, text, text), identi
     identity.terms_of(uuid), identity.note_sign_in(uuid, timestamptz), identity.prove_email(uuid, text, timestamptz),
     identity.set_password(uuid, uuid, text), identity.rehash_password(uuid, text, text),
     identity.earlier_passwords(uuid, int), identity.raise_token_version(uuid), identity.find_refresh_token(bytea),
-    identity.find_one_time_token(bytea, timestamptz), identity.session_standing(uuid, uuid, timestamptz),
+    identity.find_one_time_token(bytea, timestamptz), identity.session_standing(uuid, uuid, uuid, timestamptz),
     identity.find_identity_provider(text, uuid), identity.find_external_login(uuid, text),
     identity.solely_owned_by(uuid), identity.erase_person(uuid, timestamptz), identity.export_person(uuid),
     identity.prune(timestamptz)

@@ -258,7 +258,9 @@ pub async fn refresh(
     headers: HeaderMap,
     Json(body): Json<Refresh>,
 ) -> Result<Response, ApiError> {
-    let token = body.refresh_token.or_else(|| cookie::refresh_token(&headers));
+    let token = body
+        .refresh_token
+        .or_else(|| cookie::refresh_token(&headers));
     let token = token.ok_or_else(|| ApiError::invalid("refresh_token", "is missing"))?;
     let tokens = refresh::refresh(&plane.door, &token, &visit).await?;
     Ok(answer(tokens, body.cookie, &visit.now, |view| view))
@@ -326,8 +328,12 @@ fn refused(status: StatusCode, code: &'static str, error: &dyn std::error::Error
 impl From<SignInRefused> for ApiError {
     fn from(error: SignInRefused) -> Self {
         match error {
-            SignInRefused::Wrong => refused(StatusCode::UNAUTHORIZED, "invalid_credentials", &error),
-            SignInRefused::NotVerified => refused(StatusCode::FORBIDDEN, "email_not_verified", &error),
+            SignInRefused::Wrong => {
+                refused(StatusCode::UNAUTHORIZED, "invalid_credentials", &error)
+            }
+            SignInRefused::NotVerified => {
+                refused(StatusCode::FORBIDDEN, "email_not_verified", &error)
+            }
             SignInRefused::Suspended => refused(StatusCode::FORBIDDEN, "account_suspended", &error),
             SignInRefused::Locked(locked) => Self::TooManyRequests {
                 retry_after: locked.wait,
@@ -345,7 +351,9 @@ impl From<SignInRefused> for ApiError {
 impl From<RegisterRefused> for ApiError {
     fn from(error: RegisterRefused) -> Self {
         match error {
-            RegisterRefused::Closed => refused(StatusCode::FORBIDDEN, "registration_closed", &error),
+            RegisterRefused::Closed => {
+                refused(StatusCode::FORBIDDEN, "registration_closed", &error)
+            }
             RegisterRefused::WrongEmail => Self::invalid("email", error.to_string()),
             RegisterRefused::Password(refused) => password_fault("password", &refused),
             RegisterRefused::Organization(refused) => {

@@ -25,7 +25,9 @@ pub fn refresh_token(headers: &HeaderMap) -> Option<Secret> {
 /// Finds a cookie by its name.
 pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter();
-    let cookies = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
+    let cookies = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'));
     let mut found = cookies.filter_map(|cookie| cookie.trim().split_once('='));
     found.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
@@ -64,7 +66,10 @@ mod tests {
     #[test]
     fn the_token_is_found_among_other_cookies() {
         let mut headers = HeaderMap::new();
-        headers.insert("cookie", "a=b; __Host-synaxis_refresh=abc; c=d".parse().unwrap());
+        headers.insert(
+            "cookie",
+            "a=b; __Host-synaxis_refresh=abc; c=d".parse().unwrap(),
+        );
 
         assert_eq!(refresh_token(&headers).unwrap().expose(), "abc");
         assert!(refresh_token(&HeaderMap::new()).is_none());

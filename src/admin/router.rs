@@ -14,10 +14,11 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
+    auth,
     doors::{Doors, Table},
     error::ApiError,
     gate::gate,
-    auth, jwks, version,
+    jwks, version,
 };
 
 /// Every operation of the API. A new one is one line here.

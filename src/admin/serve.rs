@@ -108,7 +108,12 @@ mod tests {
     use crate::{
         admin::{Metrics, Plane, Settings},
         base::{Clock, Secret, tasks::Tasks},
-        store::postgres::{self, Postgres, Role},
+        control::identity::Door,
+        identity::{self, mail},
+        store::{
+            Vault,
+            postgres::{self, Postgres, Role},
+        },
     };
 
     async fn answer(address: std::net::SocketAddr, path: &str) -> String {
@@ -118,6 +123,19 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("read");
         text
+    }
+
+    fn door(postgres: &Postgres) -> Door {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mail = mail::Settings {
+            folder: folder.path().to_owned(),
+            ..mail::Settings::default()
+        };
+        let key = Secret::new("k2V9bq0yGdRr8mXnT4sLwZ7uPfHcJ1aE".to_owned());
+        let vault = Vault::new(&key).expect("a long key");
+        let settings = identity::Settings::default();
+        let tasks = Tasks::default();
+        Door::open(settings, &mail, vault, postgres.clone(), &tasks).expect("a door")
     }
 
     #[tokio::test]
@@ -138,12 +156,12 @@ mod tests {
         let operations = listeners.operations.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
-        let metrics = Metrics::new().expect("named once");
         let plane = Plane {
             settings: Arc::new(settings),
+            door: door(&postgres),
             postgres,
             clock: Clock::System,
-            metrics,
+            metrics: Metrics::new().expect("named once"),
             stopping,
         };
 

@@ -11,7 +11,6 @@ use crate::{
     base::{Clock, tasks::Tasks},
     config::{Config, Security},
     control::identity::{Door, upkeep},
-    identity::{Hasher, Mailer, Signer},
     store::{
         Vault,
         postgres::{Postgres, Role},
@@ -50,7 +49,13 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let tasks = Tasks::default();
     let postgres = Postgres::connect(&config.database, Role::Admin)?;
-    let door = door(&config, &postgres, &tasks)?;
+    let door = Door::open(
+        config.identity.clone(),
+        &config.mail,
+        vault(&config.security)?,
+        postgres.clone(),
+        &tasks,
+    )?;
     upkeep::start(door.clone(), &tasks);
     let plane = Plane {
         settings: Arc::new(config.admin.clone()),
@@ -71,26 +76,6 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         ended = serve(listeners, plane, drain) => Ok(ended?),
         () = stopped => Ok(()),
     }
-}
-
-/// Puts together what sign-in needs.
-fn door(config: &Config, postgres: &Postgres, tasks: &Tasks) -> anyhow::Result<Door> {
-    let vault = Arc::new(vault(&config.security)?);
-    let signer = Signer::new(
-        &config.identity.public_url,
-        postgres.clone(),
-        Arc::clone(&vault),
-        Clock::System,
-    );
-    Ok(Door {
-        postgres: postgres.clone(),
-        signer,
-        vault,
-        hasher: Hasher::default(),
-        mailer: Mailer::start(&config.mail, tasks)?,
-        settings: Arc::new(config.identity.clone()),
-        clock: Clock::System,
-    })
 }
 
 /// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.

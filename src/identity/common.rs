@@ -37,12 +37,20 @@ fn is_pattern(lower: &str) -> bool {
 
 /// Says whether each character follows the one before in the alphabet or on the keyboard, nearly always.
 fn is_run(lower: &str) -> bool {
-    let rows = ["abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "01234567890"];
+    let rows = [
+        "abcdefghijklmnopqrstuvwxyz",
+        "qwertyuiop",
+        "asdfghjkl",
+        "zxcvbnm",
+        "01234567890",
+    ];
     let letters: Vec<char> = lower.chars().collect();
     let follows = |pair: &[char]| {
         let text: String = pair.iter().collect();
         let back: String = pair.iter().rev().collect();
-        let is_row = rows.iter().any(|row| row.contains(&text) || row.contains(&back));
+        let is_row = rows
+            .iter()
+            .any(|row| row.contains(&text) || row.contains(&back));
         is_row || pair.first() == pair.last()
     };
     let runs = letters.windows(2).filter(|pair| follows(pair)).count();
@@ -63,7 +71,9 @@ fn own_part(lower: &str, email: &str) -> usize {
     for known in WORDS.lines().chain(own).filter(|word| !word.is_empty()) {
         rest = rest.replace(&spell(known), " ");
     }
-    rest.chars().filter(|letter| letter.is_alphanumeric()).count()
+    rest.chars()
+        .filter(|letter| letter.is_alphanumeric())
+        .count()
 }
 
 #[cfg(test)]

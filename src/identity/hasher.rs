@@ -87,7 +87,9 @@ mod tests {
         let held = Arc::new(std::sync::Mutex::new(held));
         let waiting = (0..AT_ONCE + QUEUE).map(|_| {
             let (hasher, held) = (hasher.clone(), Arc::clone(&held));
-            let work = move || drop(held.lock().expect("whole").recv());
+            let work = move || {
+                let _told = held.lock().expect("whole").recv();
+            };
             async move { hasher.run(work).await }
         });
         let waiting = futures::future::join_all(waiting);

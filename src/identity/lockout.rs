@@ -71,7 +71,15 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_from_the_fifth_failure_to_a_quarter_of_an_hour() {
-        for (failures, seconds) in [(0, 0), (4, 0), (5, 1), (6, 2), (9, 16), (15, 900), (99, 900)] {
+        for (failures, seconds) in [
+            (0, 0),
+            (4, 0),
+            (5, 1),
+            (6, 2),
+            (9, 16),
+            (15, 900),
+            (99, 900),
+        ] {
             assert_eq!(wait_after(failures).as_secs(), seconds, "{failures}");
         }
     }

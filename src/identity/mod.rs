@@ -113,7 +113,11 @@ impl Client {
     #[must_use]
     pub fn fingerprint(&self) -> opaque::Hash {
         let hasher = Sha256::new_with_prefix(self.address.to_string());
-        hasher.chain_update(b"\n").chain_update(&self.user_agent).finalize().into()
+        hasher
+            .chain_update(b"\n")
+            .chain_update(&self.user_agent)
+            .finalize()
+            .into()
     }
 }
 
@@ -123,11 +127,13 @@ mod tests {
 
     #[test]
     fn guesses_are_counted_by_who_can_change_their_address() {
-        let source = |address: &str| Client {
-            address: address.parse().unwrap(),
-            user_agent: String::new(),
-        }
-        .source();
+        let source = |address: &str| {
+            Client {
+                address: address.parse().unwrap(),
+                user_agent: String::new(),
+            }
+            .source()
+        };
 
         assert_eq!(source("203.0.113.7"), "203.0.113.7");
         assert_eq!(source("2001:db8:1:2ff::1"), "2001:db8:1:200::/56");

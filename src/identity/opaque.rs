@@ -65,6 +65,9 @@ mod tests {
 
     #[test]
     fn an_account_is_one_however_its_address_is_written() {
-        assert_eq!(account_hash(" Ada@Example.com "), account_hash("ada@example.com"));
+        assert_eq!(
+            account_hash(" Ada@Example.com "),
+            account_hash("ada@example.com")
+        );
     }
 }

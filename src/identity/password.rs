@@ -16,8 +16,7 @@ pub const LONGEST: usize = 1_024;
 /// Memory in KiB, passes and lanes: the least OWASP accepts, 22 ms and 19 MiB each.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 /// What nobody's password hashes to, at today's cost: checked where there is no hash to check.
-const NOBODYS: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$b3RoaW5nIHRvIHNlZSE$M2kTbYV0pTtnGo5GsTkGgqFpQ6WB4BnVfYHoQn1bT1I";
+const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$b3RoaW5nIHRvIHNlZSE$M2kTbYV0pTtnGo5GsTkGgqFpQ6WB4BnVfYHoQn1bT1I";
 
 /// Why a password cannot be kept.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -131,10 +130,7 @@ mod tests {
 
         assert!(verify(&secret("correct horse battery"), Some(&kept)));
         assert!(!verify(&secret("correct horse batterz"), Some(&kept)));
-        assert!(
-            kept.expose()
-                .starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
-        );
+        assert!(kept.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(!is_outdated(&kept));
     }
 
@@ -149,7 +145,10 @@ mod tests {
 
         let (known, unknown) = (time(Some(&kept)), time(None));
 
-        assert!(known < unknown * 4 && unknown < known * 4, "{known:?} {unknown:?}");
+        assert!(
+            known < unknown * 4 && unknown < known * 4,
+            "{known:?} {unknown:?}"
+        );
     }
 
     #[test]
@@ -169,7 +168,10 @@ mod tests {
         let refusal = |text: &str| judge(&secret(text), SHORTEST, "ada@example.com").err();
 
         let shortest = SHORTEST;
-        assert_eq!(refusal("hunter2"), Some(PasswordRefused::TooShort { shortest }));
+        assert_eq!(
+            refusal("hunter2"),
+            Some(PasswordRefused::TooShort { shortest })
+        );
         assert_eq!(refusal(&"xk4%".repeat(300)), Some(PasswordRefused::TooLong));
         assert_eq!(refusal("passwordpassword"), Some(PasswordRefused::Common));
         assert_eq!(refusal("correct horse battery"), None);

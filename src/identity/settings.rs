@@ -64,7 +64,9 @@ impl Settings {
             Fault::unless_within("signing_key_days", self.signing_key_days, 1..=365),
             Fault::unless_within("attempts_kept_days", self.attempts_kept_days, 1..=3_650),
         ];
-        url.into_iter().chain(ranges.into_iter().flatten()).collect()
+        url.into_iter()
+            .chain(ranges.into_iter().flatten())
+            .collect()
     }
 
     /// Says whether what is sent there can be read on the way.
@@ -104,7 +106,12 @@ mod tests {
     #[test]
     fn a_public_url_is_an_origin() {
         assert_eq!(at("https://synaxis.example.com").validate(), []);
-        for url in ["synaxis.example.com", "https://a.example/", "https://a.example/x", "ftp://a.example"] {
+        for url in [
+            "synaxis.example.com",
+            "https://a.example/",
+            "https://a.example/x",
+            "ftp://a.example",
+        ] {
             assert_eq!(at(url).validate().len(), 1, "{url}");
         }
     }

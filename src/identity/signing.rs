@@ -108,9 +108,10 @@ impl Ring {
 
     /// Returns the youngest key that may sign at `now`.
     pub(super) fn signing(&self, now: Moment) -> Option<&Key> {
-        let able = self.keys.iter().filter(|key| {
-            key.encoding.is_some() && key.signs_from <= now && key.is_live(now)
-        });
+        let able = self
+            .keys
+            .iter()
+            .filter(|key| key.encoding.is_some() && key.signs_from <= now && key.is_live(now));
         able.max_by_key(|key| (key.signs_from, key.id))
     }
 
@@ -191,7 +192,10 @@ mod tests {
         let old = KeptKey::make(&vault(), at(0), at(0)).unwrap();
         let next = KeptKey::make(&vault(), at(1_000), at(1_300)).unwrap();
         let (old_id, next_id) = (old.id, next.id);
-        let old = KeptKey { retires_at: Some(at(5_000)), ..old };
+        let old = KeptKey {
+            retires_at: Some(at(5_000)),
+            ..old
+        };
         let ring = Ring::of(vec![old, next], &vault());
         let signing = |seconds| ring.signing(at(seconds)).map(|key| key.id);
 
@@ -206,7 +210,8 @@ mod tests {
     #[test]
     fn a_key_sealed_with_another_secret_does_not_sign() {
         let key = KeptKey::make(&vault(), at(0), at(0)).unwrap();
-        let other = Vault::new(&Secret::new("another-sealing-key-of-32-bytes!".to_owned())).unwrap();
+        let other =
+            Vault::new(&Secret::new("another-sealing-key-of-32-bytes!".to_owned())).unwrap();
 
         let ring = Ring::of(vec![key], &other);
 

@@ -140,7 +140,9 @@ impl Signer {
         let now = self.state.clock.now();
         let mut conn = self.state.postgres.acquire().await?;
         let keys = store::signing::live_keys(&mut conn, now).await?;
-        self.state.ring.store(Arc::new(Ring::of(keys, &self.state.vault)));
+        self.state
+            .ring
+            .store(Arc::new(Ring::of(keys, &self.state.vault)));
         self.state.read_at.store(now.millis(), Ordering::Relaxed);
         Ok(())
     }

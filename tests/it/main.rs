@@ -15,6 +15,7 @@ mod catalog;
 mod check;
 mod dev;
 mod gateway;
+mod identity;
 mod isolation;
 mod keys;
 mod migrations;

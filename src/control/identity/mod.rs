@@ -15,8 +15,11 @@ use std::sync::Arc;
 
 use crate::{
     audit::{Actor, By, Source},
-    base::{Clock, Moment, UserId},
-    identity::{Client, Hasher, Mailer, Settings, Signer},
+    base::{Clock, Moment, UserId, tasks::Tasks},
+    identity::{
+        Client, Hasher, Mailer, Settings, Signer,
+        mail::{self, MailFault},
+    },
     store::{Postgres, Vault},
 };
 
@@ -37,6 +40,33 @@ pub struct Door {
     pub settings: Arc<Settings>,
     /// The time of day.
     pub clock: Clock,
+}
+
+impl Door {
+    /// Puts the door together; `vault` seals what signs.
+    ///
+    /// # Errors
+    /// When mail cannot leave.
+    pub fn open(
+        settings: Settings,
+        mail: &mail::Settings,
+        vault: Vault,
+        postgres: Postgres,
+        tasks: &Tasks,
+    ) -> Result<Self, MailFault> {
+        let (vault, clock) = (Arc::new(vault), Clock::System);
+        let url = &settings.public_url;
+        let signer = Signer::new(url, postgres.clone(), Arc::clone(&vault), clock.clone());
+        Ok(Self {
+            postgres,
+            signer,
+            vault,
+            hasher: Hasher::default(),
+            mailer: Mailer::start(mail, tasks)?,
+            settings: Arc::new(settings),
+            clock,
+        })
+    }
 }
 
 /// Somebody knocks: from where, and when.

@@ -110,7 +110,8 @@ async fn remind(door: &Door, person: &Person, visit: &Visit) -> Result<(), Regis
         Standing::Pending => Ok(send_proof(door, person, visit).await?),
         Standing::Active | Standing::Suspended => {
             let url = &door.settings.public_url;
-            door.mailer.post(letters::already_registered(&person.email, url));
+            door.mailer
+                .post(letters::already_registered(&person.email, url));
             Ok(())
         }
     }
@@ -129,7 +130,9 @@ async fn enter(
     let first = write(door, applicant, hash, plain.or_else(|| own.clone()), visit).await;
     let is_taken = matches!(
         first,
-        Err(RegisterRefused::Organization(OrganizationRefused::SlugTaken))
+        Err(RegisterRefused::Organization(
+            OrganizationRefused::SlugTaken
+        ))
     );
     match first {
         Err(_) if is_taken => write(door, applicant, hash, own, visit).await,
@@ -142,7 +145,11 @@ async fn enter(
 /// Returns a short name nobody else has.
 fn distinct(slug: &str) -> String {
     let short: String = slug.chars().take(50).collect();
-    let short = if short.is_empty() { "org" } else { short.trim_end_matches('-') };
+    let short = if short.is_empty() {
+        "org"
+    } else {
+        short.trim_end_matches('-')
+    };
     format!("{short}-{:08x}", rand::random::<u32>())
 }
 
@@ -170,7 +177,11 @@ async fn write(
             owner: Some(id),
             ..NewOrganization::default()
         };
-        organizations.push(organizations::create_in(&mut tx, new, visit.by(id)).await?.id);
+        organizations.push(
+            organizations::create_in(&mut tx, new, visit.by(id))
+                .await?
+                .id,
+        );
     }
     let mut tx = tx.go_on_as(id).await?;
     let code = proof(&mut tx, Purpose::VerifyEmail, email, visit).await?;
@@ -182,7 +193,11 @@ async fn write(
     };
     trail::record(&mut tx, &organizations, visit.by(id), &event).await?;
     tx.commit().await?;
-    door.mailer.post(letters::verify_email(email, &code, &door.settings.public_url));
+    door.mailer.post(letters::verify_email(
+        email,
+        &code,
+        &door.settings.public_url,
+    ));
     Ok(())
 }
 
@@ -215,7 +230,8 @@ async fn send_proof(door: &Door, person: &Person, visit: &Visit) -> Result<(), S
     let code = proof(&mut tx, Purpose::VerifyEmail, &person.email, visit).await?;
     tx.commit().await?;
     let url = &door.settings.public_url;
-    door.mailer.post(letters::verify_email(&person.email, &code, url));
+    door.mailer
+        .post(letters::verify_email(&person.email, &code, url));
     Ok(())
 }
 

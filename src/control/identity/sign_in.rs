@@ -106,7 +106,9 @@ pub async fn with_password(
     let account = account_hash(email);
     let count = admit(door, account, Method::Password, visit).await?;
     let found = find(door, email).await?;
-    let kept = found.as_ref().and_then(|person| person.password_hash.clone());
+    let kept = found
+        .as_ref()
+        .and_then(|person| person.password_hash.clone());
     let checked = door.hasher.verify(password.clone(), kept).await;
     if checked.is_err() {
         let mut conn = door.postgres.acquire().await?;
@@ -132,8 +134,15 @@ pub async fn with_password(
     if person.has_second_factor {
         return ask_for_second_factor(tx, account, person, visit).await;
     }
-    let session = Session::begin(SignedInBy::Password, &visit.client, &door.settings, visit.now);
-    open(door, tx, person, session, visit).await.map(Entry::SignedIn)
+    let session = Session::begin(
+        SignedInBy::Password,
+        &visit.client,
+        &door.settings,
+        visit.now,
+    );
+    open(door, tx, person, session, visit)
+        .await
+        .map(Entry::SignedIn)
 }
 
 async fn find(door: &Door, email: &str) -> Result<Option<Person>, StoreError> {
@@ -199,7 +208,15 @@ async fn note_wrong(
         return attempt::record(&mut conn, visit.now, &tried).await;
     };
     let mut tx = door.postgres.begin_as(person.id).await?;
-    note(&mut tx, account, person, Method::Password, Outcome::Wrong, visit).await?;
+    note(
+        &mut tx,
+        account,
+        person,
+        Method::Password,
+        Outcome::Wrong,
+        visit,
+    )
+    .await?;
     note_guessing(&mut tx, person.id, count, visit).await?;
     tx.commit().await
 }
@@ -266,7 +283,15 @@ async fn ask_for_second_factor(
     let token = Opaque::mint();
     let until = visit.now.plus(SECOND_STEP);
     let purpose = Purpose::SecondFactor;
-    one_time::insert(&mut tx, purpose, token.hash, &person.email, until, visit.now).await?;
+    one_time::insert(
+        &mut tx,
+        purpose,
+        token.hash,
+        &person.email,
+        until,
+        visit.now,
+    )
+    .await?;
     let outcome = Outcome::SecondFactorNeeded;
     note(&mut tx, account, person, Method::Password, outcome, visit).await?;
     tx.commit().await?;

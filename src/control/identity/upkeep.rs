@@ -20,7 +20,7 @@ pub fn start(door: Door, tasks: &Tasks) {
         let mut beats = 0_u32;
         loop {
             let is_kept = beat(&door).await;
-            if is_kept && beats % BEATS_PER_LOOK == 0 {
+            if is_kept && beats.is_multiple_of(BEATS_PER_LOOK) {
                 look(&door).await;
             }
             if is_kept {

@@ -44,8 +44,9 @@ impl Sender {
                 Way::File(AsyncFileTransport::new(&settings.folder))
             }
             Transport::Smtp => {
-                let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose())
-                    .map_err(MailFault::Smtp)?;
+                let smtp =
+                    AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose())
+                        .map_err(MailFault::Smtp)?;
                 Way::Smtp(smtp.timeout(Some(PATIENCE)).build())
             }
         };

@@ -99,11 +99,7 @@ pub async fn record(conn: &mut Conn, now: Moment, attempt: &Attempt<'_>) -> Resu
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn take_guard(
-    conn: &mut Conn,
-    account: Hash,
-    source: &str,
-) -> Result<Guard, StoreError> {
+pub async fn take_guard(conn: &mut Conn, account: Hash, source: &str) -> Result<Guard, StoreError> {
     let row = sqlx::query!(
         r#"select failures as "failures!", last_failed_at as "last_failed_at!" from identity.take_guard($1, $2)"#,
         account.as_slice(),
@@ -135,18 +131,16 @@ pub async fn count_guess(
     )
     .fetch_one(conn)
     .await?;
-    Ok(failures.and_then(|count| u32::try_from(count).ok()).unwrap_or_default())
+    Ok(failures
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or_default())
 }
 
 /// Takes back a guess that was never judged.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn uncount_guess(
-    conn: &mut Conn,
-    account: Hash,
-    source: &str,
-) -> Result<(), StoreError> {
+pub async fn uncount_guess(conn: &mut Conn, account: Hash, source: &str) -> Result<(), StoreError> {
     sqlx::query!(
         "select identity.uncount_guess($1, $2)",
         account.as_slice(),

@@ -117,7 +117,9 @@ pub async fn find(
     let Some(row) = row else {
         return Ok(None);
     };
-    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.word() == row.purpose);
+    let purpose = Purpose::ALL
+        .into_iter()
+        .find(|purpose| purpose.word() == row.purpose);
     let Some(purpose) = purpose else {
         return Ok(None);
     };

@@ -66,8 +66,12 @@ pub async fn terms(conn: &mut Conn, id: UserId) -> Result<Terms, StoreError> {
     )
     .fetch_one(conn)
     .await?;
-    let lifetime = row.access_token_lifetime_s.and_then(|s| u64::try_from(s).ok());
-    let shortest = row.password_min_length.and_then(|n| usize::try_from(n).ok());
+    let lifetime = row
+        .access_token_lifetime_s
+        .and_then(|s| u64::try_from(s).ok());
+    let shortest = row
+        .password_min_length
+        .and_then(|n| usize::try_from(n).ok());
     Ok(Terms {
         organizations: row.organizations.into_iter().map(OrganizationId).collect(),
         access_lifetime: lifetime.map_or(token::USUAL, Duration::from_secs),
@@ -146,11 +150,7 @@ pub async fn set_password(
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn rehash(
-    tx: &mut PersonTx,
-    earlier: &Secret,
-    hash: &Secret,
-) -> Result<(), StoreError> {
+pub async fn rehash(tx: &mut PersonTx, earlier: &Secret, hash: &Secret) -> Result<(), StoreError> {
     let id = tx.person().uuid();
     sqlx::query!(
         "select identity.rehash_password($1, $2, $3)",

@@ -49,13 +49,21 @@ pub async fn insert(tx: &mut PersonTx, session: &Session) -> Result<(), StoreErr
 pub struct OpenSession {
     /// The one organization it reaches; `None` reaches all.
     pub only_in: Option<OrganizationId>,
-    /// Was the second factor shown?
-    pub has_second_factor: bool,
+    /// Does the organization asked about want a second factor that was not shown?
+    pub lacks_second_factor: bool,
     /// When it began.
     pub signed_in_at: Moment,
 }
 
-/// Finds a session that is not over.
+impl OpenSession {
+    /// Says whether the session reaches an organization.
+    #[must_use]
+    pub fn reaches(&self, organization: OrganizationId) -> bool {
+        self.only_in.is_none_or(|only| only == organization)
+    }
+}
+
+/// Finds a session that is not over, and whether it is good enough for an organization.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -63,20 +71,26 @@ pub async fn find_open(
     conn: &mut Conn,
     session: SessionId,
     person: UserId,
+    organization: Option<OrganizationId>,
     now: Moment,
 ) -> Result<Option<OpenSession>, StoreError> {
     let row = sqlx::query!(
-        r#"select organization_id, has_second_factor as "has_second_factor!", signed_in_at as "signed_in_at!"
-           from identity.session_standing($1, $2, $3)"#,
+        r#"select organization_id, has_second_factor as "has_second_factor!", mfa_required as "mfa_required!",
+                  signed_in_at as "signed_in_at!"
+           from identity.session_standing($1, $2, $3, $4)"#,
         session.uuid(),
         person.uuid(),
+        organization.map(OrganizationId::uuid),
         now.utc(),
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| OpenSession {
         only_in: row.organization_id.map(OrganizationId),
-        has_second_factor: row.has_second_factor,
+        // An organization's own provider has asked for whatever it thinks right.
+        lacks_second_factor: row.mfa_required
+            && !row.has_second_factor
+            && row.organization_id.is_none(),
         signed_in_at: row.signed_in_at.into(),
     }))
 }
@@ -126,10 +140,9 @@ pub async fn list_open(
 
 fn by(organization: Option<uuid::Uuid>, provider: Option<uuid::Uuid>) -> SignedInBy {
     match (organization, provider) {
-        (Some(organization), Some(provider)) => SignedInBy::Provider(
-            OrganizationId(organization),
-            IdentityProviderId(provider),
-        ),
+        (Some(organization), Some(provider)) => {
+            SignedInBy::Provider(OrganizationId(organization), IdentityProviderId(provider))
+        }
         _ => SignedInBy::Password,
     }
 }
