@@ -96,7 +96,7 @@ async fn within(
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -107,7 +107,7 @@ mod tests {
     use super::{Listeners, serve};
     use crate::{
         admin::{Metrics, Plane, Settings},
-        base::{Clock, Secret, tasks::Tasks},
+        base::{Secret, tasks::Tasks},
         control::identity::Door,
         identity::{self, mail},
         store::{
@@ -125,17 +125,12 @@ mod tests {
         text
     }
 
-    fn door(postgres: &Postgres) -> Door {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mail = mail::Settings {
-            folder: folder.path().to_owned(),
-            ..mail::Settings::default()
-        };
-        let key = Secret::new("k2V9bq0yGdRr8mXnT4sLwZ7uPfHcJ1aE".to_owned());
-        let vault = Vault::new(&key).expect("a long key");
+    fn door(postgres: Postgres) -> Door {
+        let mail = mail::Settings::default();
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
         let settings = identity::Settings::default();
         let tasks = Tasks::default();
-        Door::open(settings, &mail, vault, postgres.clone(), &tasks).expect("a door")
+        Door::open(settings, &mail, vault, postgres, &tasks).expect("a door")
     }
 
     #[tokio::test]
@@ -156,14 +151,9 @@ mod tests {
         let operations = listeners.operations.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
-        let plane = Plane {
-            settings: Arc::new(settings),
-            door: door(&postgres),
-            postgres,
-            clock: Clock::System,
-            metrics: Metrics::new().expect("named once"),
-            stopping,
-        };
+        let metrics = Metrics::new().expect("named once");
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let plane = Plane::new(settings, door(postgres), vault, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

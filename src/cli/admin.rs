@@ -1,14 +1,14 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::{settings::ConfigArgs, stop::Stop};
+use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::{Clock, tasks::Tasks},
+    base::tasks::Tasks,
     config::{Config, Security},
     control::identity::{Door, upkeep},
     store::{
@@ -41,30 +41,24 @@ pub fn run(config_args: &ConfigArgs) -> ExitCode {
 }
 
 async fn admin(config: Config) -> anyhow::Result<()> {
+    audit_key::install(&config).await;
     telemetry::logs::start(&config.telemetry)?;
     let listeners = Listeners::bind(&config.admin)
         .await
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
-    let tasks = Tasks::default();
     let postgres = Postgres::connect(&config.database, Role::Admin)?;
     let door = Door::open(
         config.identity.clone(),
         &config.mail,
-        vault(&config.security)?,
-        postgres.clone(),
-        &tasks,
-    )?;
-    upkeep::start(door.clone(), &tasks);
-    let plane = Plane {
-        settings: Arc::new(config.admin.clone()),
+        signing_vault(&config.security)?,
         postgres,
-        door,
-        clock: Clock::System,
-        metrics: Metrics::new()?,
-        stopping,
-    };
+        &Tasks::default(),
+    )?;
+    let vault = Vault::new(&config.security.sealing_key)?;
+    let plane = Plane::new(config.admin.clone(), door, vault, Metrics::new()?, stopping);
+    upkeep::start(plane.door.clone(), &plane.tasks);
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -79,7 +73,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
 }
 
 /// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.
-fn vault(security: &Security) -> anyhow::Result<Vault> {
+fn signing_vault(security: &Security) -> anyhow::Result<Vault> {
     let sealing = &security.sealing_key;
     let vault = match &security.jwt_key {
         Some(own) if sealing.is_empty() => Vault::new(own)?,

@@ -226,7 +226,7 @@ pub(super) async fn proof(
 }
 
 async fn send_proof(door: &Door, person: &Person, visit: &Visit) -> Result<(), StoreError> {
-    let mut tx = door.postgres.begin_as(person.id).await?;
+    let mut tx = door.postgres.begin_as_person(person.id).await?;
     let code = proof(&mut tx, Purpose::VerifyEmail, &person.email, visit).await?;
     tx.commit().await?;
     let url = &door.settings.public_url;

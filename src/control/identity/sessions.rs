@@ -23,7 +23,7 @@ pub async fn list(
     paging: &Paging,
     now: Moment,
 ) -> Result<Page<Session>, StoreError> {
-    let mut tx = door.postgres.begin_as(person).await?;
+    let mut tx = door.postgres.begin_as_person(person).await?;
     session::list_open(&mut tx, paging, now).await
 }
 
@@ -38,7 +38,7 @@ pub async fn end(
     reason: EndReason,
     visit: &Visit,
 ) -> Result<bool, StoreError> {
-    let mut tx = door.postgres.begin_as(person).await?;
+    let mut tx = door.postgres.begin_as_person(person).await?;
     if !session::end(&mut tx, ended, reason, visit.now).await? {
         return Ok(false);
     }
@@ -59,7 +59,7 @@ pub async fn end(
 /// # Errors
 /// When the books do not answer.
 pub async fn end_all(door: &Door, person: UserId, visit: &Visit) -> Result<u64, StoreError> {
-    let mut tx = door.postgres.begin_as(person).await?;
+    let mut tx = door.postgres.begin_as_person(person).await?;
     let ended = session::end_all(&mut tx, None, EndReason::SignedOutEverywhere, visit.now).await?;
     person::raise_token_version(&mut tx).await?;
     let terms = person::terms(&mut tx, person).await?;

@@ -119,7 +119,7 @@ pub async fn with_password(
         note_wrong(door, account, found.as_ref(), count, visit).await?;
         return Err(SignInRefused::Wrong);
     };
-    let mut tx = door.postgres.begin_as(person.id).await?;
+    let mut tx = door.postgres.begin_as_person(person.id).await?;
     attempt::clear_guards(&mut tx, account, Some(&visit.client.source())).await?;
     if let Err(refused) = may_enter(person) {
         let outcome = match refused {
@@ -207,7 +207,7 @@ async fn note_wrong(
         };
         return attempt::record(&mut conn, visit.now, &tried).await;
     };
-    let mut tx = door.postgres.begin_as(person.id).await?;
+    let mut tx = door.postgres.begin_as_person(person.id).await?;
     note(
         &mut tx,
         account,

@@ -55,9 +55,6 @@ pub enum MailFault {
     /// The server's URL is none.
     #[error("mail.smtp_url cannot be used")]
     Smtp(#[source] lettre::transport::smtp::Error),
-    /// The folder cannot be made.
-    #[error("mail.folder cannot be made")]
-    Folder(#[source] std::io::Error),
 }
 
 /// Where letters are posted.

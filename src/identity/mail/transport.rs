@@ -1,6 +1,6 @@
 //! The two ways a letter leaves.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use lettre::{
     AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -19,7 +19,7 @@ pub(super) struct Sender {
 }
 
 enum Way {
-    File(AsyncFileTransport<Tokio1Executor>),
+    File(AsyncFileTransport<Tokio1Executor>, PathBuf),
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
 }
 
@@ -30,6 +30,8 @@ pub(super) enum NotSent {
     Address(#[from] lettre::address::AddressError),
     #[error("the letter cannot be written: {0}")]
     Letter(#[from] lettre::error::Error),
+    #[error("the folder cannot be made: {0}")]
+    Folder(#[from] std::io::Error),
     #[error("the file cannot be written: {0}")]
     File(#[from] lettre::transport::file::Error),
     #[error("the mail server: {0}")]
@@ -40,8 +42,8 @@ impl Sender {
     pub(super) fn open(settings: &Settings) -> Result<Self, MailFault> {
         let way = match settings.transport {
             Transport::File => {
-                std::fs::create_dir_all(&settings.folder).map_err(MailFault::Folder)?;
-                Way::File(AsyncFileTransport::new(&settings.folder))
+                let folder = settings.folder.clone();
+                Way::File(AsyncFileTransport::new(&folder), folder)
             }
             Transport::Smtp => {
                 let smtp =
@@ -63,7 +65,9 @@ impl Sender {
             .subject(&letter.subject)
             .singlepart(SinglePart::plain(letter.text.clone()))?;
         match &self.way {
-            Way::File(file) => {
+            Way::File(file, folder) => {
+                // Made when the first letter is written: most processes that could write one never do.
+                tokio::fs::create_dir_all(folder).await?;
                 file.send(message).await?;
             }
             Way::Smtp(smtp) => {

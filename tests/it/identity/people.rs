@@ -73,18 +73,6 @@ pub async fn ask(admin: &TestAdmin, who: &Visitor, method: Method, path: &str) -
         .await
 }
 
-/// Asks as somebody, with a body.
-pub async fn tell(
-    admin: &TestAdmin,
-    who: &Visitor,
-    method: Method,
-    path: &str,
-    body: &Value,
-) -> Reply {
-    let request = admin.request(method, path).token(&who.access_token);
-    request.json(body).send().await
-}
-
 /// Waits for the newest letter to `email` with that subject.
 pub async fn letter(admin: &TestAdmin, email: &str, subject: &str) -> String {
     for _ in 0..200 {
@@ -94,7 +82,10 @@ pub async fn letter(admin: &TestAdmin, email: &str, subject: &str) -> String {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     let all = letters_of(admin.folder.path());
-    panic!("no letter `{subject}` to {email}:\n{all:?}\n{}", admin.log());
+    panic!(
+        "no letter `{subject}` to {email}:\n{all:?}\n{}",
+        admin.log()
+    );
 }
 
 /// Waits for a letter and takes it away; returns the code in it.
@@ -127,7 +118,9 @@ fn letters_of(folder: &Path) -> Vec<String> {
         let file = file.ok()?;
         let written = file.metadata().ok()?.modified().ok()?;
         let text = fs::read_to_string(file.path()).ok()?.replace("\r\n", "\n");
-        text.trim_end().ends_with("Synaxis").then_some((written, text))
+        text.trim_end()
+            .ends_with("Synaxis")
+            .then_some((written, text))
     };
     let mut found: Vec<_> = files.filter_map(read).collect();
     found.sort();

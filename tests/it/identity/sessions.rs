@@ -133,7 +133,8 @@ async fn the_console_carries_the_refresh_token_in_a_cookie_scripts_cannot_read()
     }
     let sent = cookie.split(';').next().expect("a pair");
     let next = admin.request(Method::POST, "/api/v1/auth/refresh");
-    next.header("cookie", sent)
+    next.header("sec-fetch-site", "same-origin")
+        .header("cookie", sent)
         .json(&json!({}))
         .send()
         .await
