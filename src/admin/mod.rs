@@ -30,9 +30,11 @@ pub mod metrics;
 pub mod serve;
 pub mod store;
 
+pub mod audit;
 pub mod auth;
 pub mod cookie;
 pub mod jwks;
+pub mod security;
 pub mod version;
 
 pub use metrics::Metrics;

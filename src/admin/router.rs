@@ -7,13 +7,14 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    auth, docs,
+    audit, auth, docs,
     doors::{Doors, Table},
     error::ApiError,
-    health, jwks, layers,
+    health, jwks, layers, security,
     throttle::Throttle,
     version,
 };
+use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
@@ -26,6 +27,46 @@ fn doors() -> Doors {
         .throttled(Throttle::SignIn, routes!(auth::login))
         .at(Access::Public, routes!(auth::refresh))
         .at(Access::SignedIn, routes!(auth::logout))
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::list_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::export_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::verify_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::show_audit_checkpoint),
+        )
+        .at(
+            Access::Member(Permission::SecurityRead),
+            routes!(security::list_security_findings),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::list_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::export_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::verify_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::show_platform_audit_checkpoint),
+        )
+        .at(
+            Access::Platform,
+            routes!(security::list_platform_security_findings),
+        )
 }
 
 /// Returns the OpenAPI document of all operations.
