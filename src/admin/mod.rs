@@ -32,7 +32,10 @@ pub mod serve;
 pub mod store;
 
 pub mod audit;
+pub mod auth;
+pub mod cookie;
 pub mod fitness;
+pub mod jwks;
 pub mod nodes;
 pub mod requests;
 pub mod savings;
@@ -50,6 +53,7 @@ use tokio::sync::watch;
 
 use crate::{
     base::{Clock, tasks::Tasks},
+    control::identity::Door,
     store::{Postgres, Vault},
     usage::rollup::Comparison,
 };
@@ -61,6 +65,8 @@ pub struct Plane {
     pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// What sign-in needs.
+    pub door: Door,
     /// What seals whatever must be kept secret.
     pub vault: Arc<Vault>,
     /// The time of day.
@@ -84,14 +90,15 @@ impl Plane {
     #[must_use]
     pub fn new(
         settings: Settings,
-        postgres: Postgres,
+        door: Door,
         vault: Vault,
         metrics: Metrics,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             settings: Arc::new(settings),
-            postgres,
+            postgres: door.postgres.clone(),
+            door,
             vault: Arc::new(vault),
             clock: Clock::default(),
             tasks: Tasks::default(),
