@@ -6,6 +6,8 @@ pub mod ceiling;
 mod note;
 pub mod refused;
 
+pub mod identity;
+
 pub mod organizations;
 pub mod settings;
 pub mod tenants;
