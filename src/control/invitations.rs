@@ -11,7 +11,10 @@ use super::{ceiling::Ceiling, groups, note::note, refused::TenancyRefused};
 use crate::{
     audit::By,
     base::{GroupId, InvitationId, Secret, UserId},
-    identity::opaque::{self, Opaque},
+    identity::{
+        opaque::{self, Opaque},
+        store::standing,
+    },
     store::{Conn, OrgTx, StoreError},
     tenancy::{
         Invitation, InvitationState, NewInvitation, Offered, Permission, Rank,
@@ -231,7 +234,7 @@ async fn still_given(tx: &mut OrgTx, invitation: &Invitation) -> Result<(), Tena
         return Ok(());
     };
     let organization = tx.scope().organization();
-    let standing = members::person_standing(tx, inviter, Some(organization), None).await?;
+    let standing = standing::find(tx, inviter, Some(organization), None).await?;
     let membership = standing.and_then(|standing| standing.membership);
     let membership = membership
         .filter(|membership| membership.permissions.holds(Permission::MembersWrite))

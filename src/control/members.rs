@@ -12,6 +12,7 @@ use super::{
 use crate::{
     audit::{Actor, By},
     base::{GroupId, Moment, UserId},
+    identity::store::standing,
     keys::store::KeysOf,
     store::OrgTx,
     tenancy::{
@@ -102,7 +103,7 @@ async fn may_change_rank(
 /// Returns all that a member may do.
 async fn permissions(tx: &mut OrgTx, user: UserId) -> Result<Permissions, TenancyRefused> {
     let organization = tx.scope().organization();
-    let standing = members::person_standing(tx, user, Some(organization), None).await?;
+    let standing = standing::find(tx, user, Some(organization), None).await?;
     let membership = standing.and_then(|standing| standing.membership);
     Ok(membership.map_or(Permissions::NONE, |membership| membership.permissions))
 }

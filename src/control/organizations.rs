@@ -221,6 +221,21 @@ pub async fn change(
     Ok(after)
 }
 
+/// Writes what else is known of an organization that this transaction made, and returns it.
+///
+/// # Errors
+/// See [`TenancyRefused`].
+pub async fn complete(
+    tx: &mut OrgTx,
+    details: OrganizationChange,
+) -> Result<Organization, TenancyRefused> {
+    let found = store::find_organization(tx).await?;
+    let mut organization = found.ok_or(TenancyRefused::NotFound)?;
+    details.apply(&mut organization);
+    organization.updated_at = store::update_organization(tx, &organization).await?;
+    Ok(organization)
+}
+
 /// Returns an organization as the audit log tells it: without addresses of people.
 fn told(organization: &Organization) -> serde_json::Value {
     json!({

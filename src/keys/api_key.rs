@@ -1,6 +1,5 @@
 //! A key as people manage it: everything but its secret.
 
-use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -69,25 +68,6 @@ impl KeyState {
             Self::Revoked => "revoked",
         }
     }
-}
-
-/// What a key was used for on one day (UTC).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct KeyDay {
-    /// The day.
-    pub day: NaiveDate,
-    /// Calls.
-    pub requests: u64,
-    /// Those that failed.
-    pub failed_requests: u64,
-    /// Tokens read.
-    pub input_tokens: u64,
-    /// Tokens written.
-    pub output_tokens: u64,
-    /// What they cost.
-    pub cost_nano_usd: u64,
-    /// What they would have cost more without us.
-    pub saved_nano_usd: u64,
 }
 
 impl ApiKey {

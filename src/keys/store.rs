@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
-    api_key::{ApiKey, KeyDay, KeyState},
+    api_key::{ApiKey, KeyState},
     grant::Grant,
 };
 use crate::{
@@ -376,44 +376,6 @@ pub async fn revoke_keys(
     .fetch_all(&mut **tx)
     .await?;
     Ok(revoked.into_iter().map(ApiKeyId).collect())
-}
-
-/// Returns what a key was used for, per day (UTC) that it was, oldest first.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn use_of_key(
-    tx: &mut OrgTx,
-    id: ApiKeyId,
-    from: Moment,
-) -> Result<Vec<KeyDay>, StoreError> {
-    let organization = tx.scope().organization().uuid();
-    let rows = sqlx::query!(
-        r#"select date_trunc('day', hour, 'UTC') as "day!: DateTime<Utc>", sum(requests)::bigint as "requests!",
-                  sum(failed_requests)::bigint as "failed_requests!", sum(input_tokens)::bigint as "input_tokens!",
-                  sum(output_tokens)::bigint as "output_tokens!", sum(cost_nano_usd)::bigint as "cost_nano_usd!",
-                  sum(saved_nano_usd)::bigint as "saved_nano_usd!"
-           from operations.usage_hourly
-           where organization_id = $1 and api_key_id = $2 and hour >= date_trunc('day', $3::timestamptz, 'UTC')
-           group by 1
-           order by 1"#,
-        organization,
-        id.uuid(),
-        from.utc(),
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let count = |number: i64| u64::try_from(number).unwrap_or_default();
-    let days = rows.into_iter().map(|row| KeyDay {
-        day: row.day.date_naive(),
-        requests: count(row.requests),
-        failed_requests: count(row.failed_requests),
-        input_tokens: count(row.input_tokens),
-        output_tokens: count(row.output_tokens),
-        cost_nano_usd: count(row.cost_nano_usd),
-        saved_nano_usd: count(row.saved_nano_usd),
-    });
-    Ok(days.collect())
 }
 
 /// Returns whose key has this id or public id. Looks across tenants; only the schema's owner may.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{OrganizationStatus, Permissions, Rank};
+use super::Rank;
 use crate::base::{GroupId, Moment, UserId};
 
 /// Whether a person may act at all.
@@ -43,28 +43,4 @@ pub struct Member {
     pub joined_at: Moment,
     /// When their membership was last changed.
     pub updated_at: Moment,
-}
-
-/// How a person stands, as the books say now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether they may act at all.
-    pub status: PersonStatus,
-    /// What their tokens must have been issued under.
-    pub token_version: i32,
-    /// May they change the platform itself?
-    pub is_platform_admin: bool,
-    /// What they are in the organization asked about; `None` when they are no member, or it is not there.
-    pub membership: Option<Membership>,
-}
-
-/// What a person is in one organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Membership {
-    /// Whether the organization is served.
-    pub organization_status: OrganizationStatus,
-    /// Their rank.
-    pub rank: Rank,
-    /// All they may do: by rank, and by the roles they were given.
-    pub permissions: Permissions,
 }

@@ -13,7 +13,7 @@ pub mod store;
 
 pub use group::{Group, GroupMember};
 pub use invitation::{Invitation, InvitationState, NewInvitation, Offered};
-pub use member::{Member, Membership, PersonStatus, Standing};
+pub use member::{Member, PersonStatus};
 pub use optimization::{SwitchSource, Switches};
 pub use organization::{Organization, OrganizationStatus, OwnOrganization, Tenant};
 pub use permission::{Permission, Permissions};

@@ -1,54 +1,14 @@
-//! Members, how they stand, and what became of them.
+//! Members, and what became of them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::noun;
 use crate::{
-    base::{GroupId, Moment, OrganizationId, Page, Paging, UserId},
-    store::{Conn, OrgTx, StoreError},
-    tenancy::{Member, Membership, Permissions, Rank, Standing, Switches},
+    base::{GroupId, Moment, Page, Paging, UserId},
+    store::{OrgTx, StoreError},
+    tenancy::{Member, Rank, Switches},
 };
-
-/// Returns how a person stands: at all, in an organization, and with `group` also by what they may do there.
-/// `None` when there is no such person.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn person_standing(
-    conn: &mut Conn,
-    person: UserId,
-    organization: Option<OrganizationId>,
-    group: Option<GroupId>,
-) -> Result<Option<Standing>, StoreError> {
-    let row = sqlx::query!(
-        r#"select status as "status!", token_version as "token_version!", is_platform_admin as "is_platform_admin!",
-                  organization_status, rank, permissions as "permissions!"
-           from identity.person_standing($1, $2, $3)"#,
-        person.uuid(),
-        organization.map(OrganizationId::uuid),
-        group.map(GroupId::uuid),
-    )
-    .fetch_optional(conn)
-    .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let membership = match (row.organization_status, row.rank) {
-        (Some(status), Some(rank)) => Some(Membership {
-            organization_status: noun(status)?,
-            rank: noun(rank)?,
-            permissions: Permissions::of_names(&row.permissions),
-        }),
-        _ => None,
-    };
-    Ok(Some(Standing {
-        status: noun(row.status)?,
-        token_version: row.token_version,
-        is_platform_admin: row.is_platform_admin,
-        membership,
-    }))
-}
 
 struct MemberRow {
     id: Uuid,

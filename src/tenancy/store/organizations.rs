@@ -254,3 +254,23 @@ pub async fn find_tenants(
     }
     Ok(paging.page(tenants, |one| (one.created_at, one.id.uuid())))
 }
+
+/// Says whether a person owned the organization of this transaction when it was deleted.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn was_owner(tx: &mut OrgTx, person: UserId) -> Result<bool, StoreError> {
+    let organization = tx.scope().organization().uuid();
+    let was = sqlx::query_scalar!(
+        r#"select exists (
+               select from identity.organization_memberships m
+               join identity.organizations o on o.id = m.organization_id
+               where m.organization_id = $1 and m.user_id = $2 and m.role = 'owner' and m.deleted_at = o.deleted_at
+           ) as "was!""#,
+        organization,
+        person.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(was)
+}
