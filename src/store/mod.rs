@@ -5,6 +5,7 @@ pub mod migrate;
 pub mod postgres;
 pub mod redis;
 pub mod scope;
+pub mod seal;
 
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
 pub use scope::{OrgTx, Scope};
