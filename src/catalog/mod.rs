@@ -2,6 +2,7 @@
 
 pub mod ability;
 pub mod price;
+pub mod quote;
 
 pub mod offer;
 pub mod provider;
@@ -24,5 +25,6 @@ pub use holdings::Holdings;
 pub use index::{Alias, Catalog, Chain, Link, ListedModel, NameKind, Resolved, UnknownModel};
 pub use offer::{Allowance, AllowanceMeter, AllowanceWindow, Model, Offer, Tier};
 pub use price::Price;
+pub use quote::{PriceEntry, Quote, Suspicion};
 pub use provider::{Credential, Deadlines, Dialect, Provider, Quirks};
 pub use vault::Vault;

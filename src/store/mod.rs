@@ -2,10 +2,12 @@
 
 pub mod feed;
 pub mod migrate;
+pub mod owner;
 pub mod postgres;
 pub mod redis;
 pub mod scope;
 pub mod seal;
 
+pub use owner::OwnerTx;
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
 pub use scope::{OrgTx, Scope};
