@@ -29,10 +29,7 @@ pub(crate) struct Booked {
 pub(crate) async fn limit_organization(url: &str, organization: &str) -> anyhow::Result<()> {
     let organization: OrganizationId = organization.parse()?;
     let mut tx = open(url)?.begin_for(Scope::of(organization)).await?;
-    let by = By {
-        actor: Actor::Operator,
-        now: Clock::default().now(),
-    };
+    let by = By::new(Actor::Operator, Clock::default().now());
     let kinds = [
         (Meter::Requests, Window::Minute),
         (Meter::TotalTokens, Window::Minute),

@@ -42,10 +42,7 @@ pub fn open(settings: &postgres::Settings, role: Role) -> anyhow::Result<Postgre
 /// Says that an operator acts, now.
 #[must_use]
 pub fn by() -> By {
-    By {
-        actor: Actor::Operator,
-        now: Clock::default().now(),
-    }
+    By::new(Actor::Operator, Clock::default().now())
 }
 
 /// Prints one line.

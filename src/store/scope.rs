@@ -61,6 +61,18 @@ impl DerefMut for OrgTx {
 }
 
 impl Postgres {
+    /// Begins a transaction that sees and writes the rows of the platform itself, and no organization's.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached in time.
+    pub async fn begin_for_platform(&self) -> Result<Tx, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!("select set_config('app.platform', 'on', true)")
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(tx)
+    }
+
     /// Begins a transaction for one organization.
     ///
     /// # Errors

@@ -34,10 +34,7 @@ struct Stand {
 }
 
 fn by() -> By {
-    By {
-        actor: Actor::Operator,
-        now: Clock::System.now(),
-    }
+    By::new(Actor::Operator, Clock::System.now())
 }
 
 impl Stand {
