@@ -3,17 +3,20 @@
 
 set local role synaxis_owner;
 
--- True in a transaction of a platform admin or an operator; then the platform's own rows may be changed.
-create function platform.acts_for_platform() returns boolean
+-- Whether this transaction works on the platform's own rows: it says so itself, and works for no organization.
+create function platform.speaks_for_platform() returns boolean
     language sql stable
-    return coalesce(current_setting('app.platform', true), '') = 'on' and platform.current_organization() is null;
-grant execute on function platform.acts_for_platform() to public;
+    return coalesce(current_setting('app.platform', true) = 'on', false) and platform.current_organization() is null;
+grant execute on function platform.speaks_for_platform() to public;
 
-create procedure platform.open_to_platform(shared_table regclass) language plpgsql as $$
+-- Lets services that speak for the platform see and write the rows that belong to nobody else.
+create procedure platform.open_platform_rows(shared_table regclass) language plpgsql as $$
 begin
     execute format(
-        'create policy platform on %s to synaxis_admin using (organization_id is null and platform.acts_for_platform()) '
-        'with check (organization_id is null and platform.acts_for_platform())', shared_table);
+        'create policy platform on %s to synaxis_admin, synaxis_agent'
+        ' using (organization_id is null and platform.speaks_for_platform())'
+        ' with check (organization_id is null and platform.speaks_for_platform())',
+        shared_table);
 end
 $$;
 
@@ -180,7 +183,7 @@ begin
     foreach name in array array[
         'providers', 'models', 'offers', 'price_books', 'offer_prices', 'provider_allowances', 'provider_credentials',
         'model_aliases', 'alias_targets', 'model_substitutes', 'quarantined_prices'] loop
-        call platform.open_to_platform(('platform.' || name)::regclass);
+        call platform.open_platform_rows(('platform.' || name)::regclass);
     end loop;
 end
 $$;
@@ -221,10 +224,27 @@ create function platform.sealed_credential(wanted uuid)
     from platform.provider_credentials k
     where k.id = wanted and k.deleted_at is null
         and (k.organization_id = platform.current_organization()
-            or (k.organization_id is null and platform.acts_for_platform()))
+            or (k.organization_id is null and platform.speaks_for_platform()))
 $$;
 alter function platform.sealed_credential(uuid) owner to synaxis_definer;
 grant execute on function platform.sealed_credential(uuid) to synaxis_admin;
+
+-- Puts the key that waits in the place of the one in use; false when none waits.
+create function platform.switch_credential(wanted uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update platform.provider_credentials k
+    set sealing_key_id = k.pending_sealing_key_id, sealed_key = k.pending_sealed_key,
+        sealed_secret = k.pending_sealed_secret, pending_sealing_key_id = null, pending_sealed_key = null,
+        pending_sealed_secret = null, pending_since = null, rotated_at = now()
+    where k.id = wanted and k.deleted_at is null and k.pending_sealing_key_id is not null
+        and (k.organization_id = platform.current_organization()
+            or (k.organization_id is null and platform.speaks_for_platform()));
+    return found;
+end
+$$;
+alter function platform.switch_credential(uuid) owner to synaxis_definer;
+grant execute on function platform.switch_credential(uuid) to synaxis_admin;
 
 -- Makes a sealing key known; false when it was retired.
 create function platform.know_sealing_key(wanted text) returns boolean
@@ -241,7 +261,7 @@ alter function platform.know_sealing_key(text) owner to synaxis_definer;
 grant execute on function platform.know_sealing_key(text) to synaxis_admin;
 
 -- Keys of providers that are not sealed with `current`; whoever asks at the same time gets others.
-create function platform.credentials_to_rewrap(current_key text, batch int)
+create function platform.credentials_to_rewrap(current_key text, batch int, after uuid)
     returns table (id uuid, organization_id uuid, base_url text, sealing_key_id text, sealed_key bytea,
         sealed_secret bytea, pending_sealing_key_id text, pending_sealed_key bytea, pending_sealed_secret bytea)
     language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -249,13 +269,15 @@ create function platform.credentials_to_rewrap(current_key text, batch int)
         k.pending_sealing_key_id, k.pending_sealed_key, k.pending_sealed_secret
     from platform.provider_credentials k
     join platform.providers p on p.id = k.provider_id
-    where k.sealing_key_id <> current_key or k.pending_sealing_key_id <> current_key
+    -- What was taken away was wiped: it holds nothing to seal. What went with its organization may come back.
+    where (k.sealing_key_id <> current_key or k.pending_sealing_key_id <> current_key)
+        and length(k.sealed_secret) > 0 and after < k.id
     order by k.id
     limit batch
     for update of k skip locked
 $$;
-alter function platform.credentials_to_rewrap(text, int) owner to synaxis_definer;
-grant execute on function platform.credentials_to_rewrap(text, int) to synaxis_admin;
+alter function platform.credentials_to_rewrap(text, int, uuid) owner to synaxis_definer;
+grant execute on function platform.credentials_to_rewrap(text, int, uuid) to synaxis_admin;
 
 -- Puts a key back as it was sealed anew.
 create function platform.rewrap_credential(wanted uuid, key_id text, key bytea, secret bytea,
@@ -269,12 +291,21 @@ $$;
 alter function platform.rewrap_credential(uuid, text, bytea, bytea, text, bytea, bytea) owner to synaxis_definer;
 grant execute on function platform.rewrap_credential(uuid, text, bytea, bytea, text, bytea, bytea) to synaxis_admin;
 
+-- Whether anybody has a key for a provider; not whose.
+create function platform.provider_has_keys(provider uuid) returns boolean
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from platform.provider_credentials k where k.provider_id = provider and k.deleted_at is null)
+$$;
+alter function platform.provider_has_keys(uuid) owner to synaxis_definer;
+grant execute on function platform.provider_has_keys(uuid) to synaxis_admin;
+
 -- How much each key seals, whoever's it is.
 create function platform.sealing_key_uses() returns table (id text, uses bigint)
     language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select u.id, sum(u.uses)::bigint
     from (
-        select k.sealing_key_id as id, count(*) as uses from platform.provider_credentials k group by 1
+        select k.sealing_key_id as id, count(*) as uses from platform.provider_credentials k
+        where length(k.sealed_secret) > 0 group by 1
         union all
         select k.pending_sealing_key_id, count(*) from platform.provider_credentials k
         where k.pending_sealing_key_id is not null group by 1

@@ -13,6 +13,8 @@ pub mod vault;
 
 pub mod file;
 pub mod holdings;
+pub mod probe;
+pub mod row;
 pub mod store;
 mod word;
 
@@ -26,5 +28,6 @@ pub use index::{Alias, Catalog, Chain, Link, ListedModel, NameKind, Resolved, Un
 pub use offer::{Allowance, AllowanceMeter, AllowanceWindow, Model, Offer, Tier};
 pub use price::Price;
 pub use quote::{PriceEntry, Quote, Suspicion};
+pub use row::{Row, Sought};
 pub use provider::{Credential, Deadlines, Dialect, Provider, Quirks};
 pub use vault::Vault;

@@ -107,7 +107,8 @@ pub async fn list(
     Ok(found)
 }
 
-/// Takes a provider out of the catalog, and with it what its owner has of it: offers, allowances and keys.
+/// Takes a provider out of the catalog, and with it what its owner has of it: offers,
+/// allowances and keys; the keys are wiped.
 ///
 /// # Errors
 /// When the books refuse or are away.
@@ -141,7 +142,9 @@ pub async fn retire(tx: &mut OwnerTx, id: Uuid) -> Result<(), StoreError> {
     .await?;
     sqlx::query!(
         "
-        update platform.provider_credentials set deleted_at = now()
+        update platform.provider_credentials
+        set deleted_at = now(), sealed_key = '', sealed_secret = '', pending_sealing_key_id = null,
+            pending_sealed_key = null, pending_sealed_secret = null, pending_since = null
         where provider_id = $1 and organization_id is not distinct from $2 and deleted_at is null
         ",
         id,
