@@ -2,25 +2,40 @@
 
 pub mod settings;
 
+pub mod access;
+pub mod doors;
 pub mod router;
 
 pub mod error;
+pub mod etag;
+pub mod extract;
+pub mod gate;
+pub mod list;
 pub mod metrics;
+pub mod openapi;
 pub mod serve;
+
+pub mod version;
 
 pub use metrics::Metrics;
 pub use serve::{Listeners, serve};
 pub use settings::Settings;
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
-use crate::store::postgres::Postgres;
+use crate::{base::Clock, store::Postgres};
 
 /// What the sidecar uses.
 #[derive(Clone, Debug)]
 pub struct Plane {
+    /// What it was told.
+    pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// The time of day.
+    pub clock: Clock,
     /// What is counted.
     pub metrics: Metrics,
     /// Turns true when the sidecar is told to stop.

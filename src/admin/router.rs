@@ -1,23 +1,72 @@
-//! Every route of the sidecar, on one page.
+//! Every route of the sidecar, on one page, each with who may use it.
 
 use axum::{
-    Json, Router,
-    extract::State,
+    Router,
+    extract::{Request, State},
     http::{StatusCode, header},
-    response::IntoResponse,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Serialize;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
 
-use super::{Plane, error::ApiError};
+use super::{
+    Plane,
+    access::Access,
+    doors::{Doors, Table},
+    error::ApiError,
+    gate::gate,
+    version,
+};
+
+/// Every operation of the API. A new one is one line here.
+fn doors() -> Doors {
+    Doors::new().at(Access::Public, routes!(version::show_version))
+}
+
+/// Returns the OpenAPI document of all operations.
+#[must_use]
+pub fn document() -> OpenApi {
+    let (_, _, document) = doors().open();
+    document
+}
+
+/// Returns who may use which operation.
+#[must_use]
+pub fn table() -> Table {
+    let (_, table, _) = doors().open();
+    table
+}
 
 /// Returns what the public listener serves.
 pub fn api(plane: Plane) -> Router {
-    let api = Router::new().route("/api/v1/version", get(version));
-    api.merge(health())
+    let (operations, table, document) = doors().open();
+    let document = serde_json::to_string(&document).unwrap_or_default();
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    let serve_document = async move || (kind, document);
+    let name = from_fn_with_state(table, name_operation);
+    operations
+        .layer(from_fn_with_state(plane.clone(), gate))
+        .layer(name)
+        .route("/api/openapi.json", get(serve_document))
+        .merge(health())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
         .with_state(plane)
+}
+
+/// Tells the layers around a handler which operation it is.
+async fn name_operation(
+    State(table): State<Table>,
+    path: axum::extract::MatchedPath,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(operation) = table.find(request.method(), path.as_str()) {
+        request.extensions_mut().insert(operation);
+    }
+    next.run(request).await
 }
 
 /// Returns what the operations listener serves.
@@ -36,20 +85,6 @@ fn health() -> Router<Plane> {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readiness))
-}
-
-/// The answer to `GET /api/v1/version`.
-#[derive(Serialize)]
-struct Version {
-    name: &'static str,
-    version: &'static str,
-}
-
-async fn version() -> Json<Version> {
-    Json(Version {
-        name: env!("CARGO_PKG_NAME"),
-        version: env!("CARGO_PKG_VERSION"),
-    })
 }
 
 async fn metrics(State(plane): State<Plane>) -> impl IntoResponse {

@@ -1,6 +1,6 @@
 //! Serves both listeners until told to stop, and lets open requests end first.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::{net::TcpListener, sync::watch};
@@ -71,7 +71,8 @@ async fn serve_one(
     let stop = async move {
         let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
     };
-    axum::serve(listener, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(stop)
         .await
 }
@@ -95,7 +96,7 @@ async fn within(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -106,7 +107,7 @@ mod tests {
     use super::{Listeners, serve};
     use crate::{
         admin::{Metrics, Plane, Settings},
-        base::{Secret, tasks::Tasks},
+        base::{Clock, Secret, tasks::Tasks},
         store::postgres::{self, Postgres, Role},
     };
 
@@ -139,7 +140,9 @@ mod tests {
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
         let metrics = Metrics::new().expect("named once");
         let plane = Plane {
+            settings: Arc::new(settings),
             postgres,
+            clock: Clock::System,
             metrics,
             stopping,
         };

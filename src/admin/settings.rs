@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::base::Fault;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub operations_listen: SocketAddr,
     /// The exact origins a browser may call from, such as `https://console.example.com`.
     pub origins: Vec<String>,
+    /// The balancers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long open requests may end in after a signal to stop.
     pub drain_s: u64,
 }
@@ -33,6 +36,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
             operations_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT)),
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             drain_s: 30,
         }
     }

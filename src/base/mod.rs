@@ -4,6 +4,7 @@ pub mod clock;
 pub mod fault;
 pub mod ids;
 pub mod money;
+pub mod page;
 pub mod secret;
 pub mod tasks;
 pub mod tokens;
@@ -12,8 +13,9 @@ pub use clock::{Clock, Moment};
 pub use fault::Fault;
 pub use ids::{
     AllowanceId, ApiKeyId, CredentialId, GroupId, LimitId, ModelId, OfferId, OrganizationId,
-    ProviderId, RequestId, UserId,
+    ProviderId, RequestId, SessionId, UserId,
 };
 pub use money::NanoUsd;
+pub use page::{Cursor, Order, Page, Paging};
 pub use secret::Secret;
 pub use tokens::{Tokens, Usage};

@@ -2,7 +2,9 @@
 
 use url::Url;
 
-pub use crate::store::seal::{FEWEST_BYTES, KeyTooShort, NotOpened, NotSealed, Place, Sealed, Vault};
+pub use crate::store::seal::{
+    FEWEST_BYTES, KeyTooShort, NotOpened, NotSealed, Place, Sealed, Vault,
+};
 
 use crate::base::{CredentialId, OrganizationId};
 

@@ -1,6 +1,6 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
+    base::Clock,
     config::Config,
     store::postgres::{Postgres, Role},
     telemetry,
@@ -41,7 +42,9 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
     let plane = Plane {
+        settings: Arc::new(config.admin.clone()),
         postgres: Postgres::connect(&config.database, Role::Admin)?,
+        clock: Clock::System,
         metrics: Metrics::new()?,
         stopping,
     };

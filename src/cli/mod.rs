@@ -9,6 +9,7 @@ pub mod check;
 pub mod dev;
 pub mod keys;
 pub mod migrate;
+pub mod openapi;
 pub mod orgs;
 pub mod proxy;
 pub mod simulate;
@@ -43,6 +44,9 @@ enum Command {
     /// Run the sidecar: API and console
     #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
     Admin,
+    /// Print the OpenAPI document of the sidecar's API
+    #[command(after_help = "Example: synaxis openapi > openapi.json")]
+    Openapi,
     /// Run a simulated provider: for demos, load tests and the test-suite
     #[command(after_help = simulate_help())]
     Simulate(Box<simulate::SimulateArgs>),
@@ -83,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args, &cli.config),
         Command::Proxy(args) => proxy::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
+        Command::Openapi => openapi::run(),
         Command::Simulate(args) => simulate::run(*args),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),

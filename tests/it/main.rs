@@ -9,6 +9,7 @@
 
 mod stack;
 
+mod admin;
 mod architecture;
 mod catalog;
 mod check;

@@ -2,6 +2,7 @@
 //!
 //! Everything is set up as an operator would, through the binary's own commands.
 
+pub mod admin;
 pub mod database;
 pub mod people;
 pub mod provider;

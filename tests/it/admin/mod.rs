@@ -1,0 +1,3 @@
+//! The admin API, as its callers see it.
+
+mod shell;
