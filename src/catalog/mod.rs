@@ -6,6 +6,7 @@ pub mod quote;
 
 pub mod offer;
 pub mod provider;
+pub mod wishes;
 
 pub mod index;
 
@@ -31,3 +32,4 @@ pub use quote::{PriceEntry, Quote, Suspicion};
 pub use row::{Row, Sought};
 pub use provider::{Credential, Deadlines, Dialect, Provider, Quirks};
 pub use vault::Vault;
+pub use wishes::Wishes;

@@ -42,6 +42,18 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Says whether `organization` can call it: with a key of its own or the platform's, or without any.
+    #[must_use]
+    pub fn serves(&self, organization: OrganizationId) -> bool {
+        !self.wants_key() || self.credentials_of(organization).next().is_some()
+    }
+
+    /// Says whether it is called with a key: one without any takes calls without.
+    #[must_use]
+    pub fn wants_key(&self) -> bool {
+        self.quirks.auth != Auth::None && !self.credentials.is_empty()
+    }
+
     /// Returns the keys `organization` may use, its own before the platform's.
     pub fn credentials_of(
         &self,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{Datelike, NaiveDate};
 use url::Url;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     base::Fault,
-    catalog::{Tier, quote::PriceEntry},
+    catalog::{Quirks, Tier, quote::PriceEntry},
 };
 
 /// The longest name callers may use.
@@ -26,26 +27,27 @@ const LARGEST_WINDOW: i64 = 1_000_000_000;
 const MOST_TARGETS: usize = 100;
 /// The longest place where something was read.
 const LONGEST_SOURCE: usize = 1_000;
+/// The longest base URL.
+const LONGEST_URL: usize = 2_000;
+/// The most fields of a body that are left out.
+const MOST_DROPPED: usize = 50;
+/// The years in which a figure can have been read.
+const YEARS: std::ops::RangeInclusive<i32> = 2020..=2200;
+/// The families of rate-limit headers that are understood.
+const HEADER_FAMILIES: [&str; 8] = [
+    "openai",
+    "groq",
+    "suffix-window",
+    "mistral",
+    "openrouter",
+    "anthropic",
+    "github",
+    "none",
+];
 /// The longest note.
 const LONGEST_NOTE: usize = 4_000;
 /// A deadline beyond a day is none.
 const LONGEST_DEADLINE_MS: u64 = 86_400_000;
-
-/// Fills in what an offer leaves unsaid.
-pub(super) fn completed(mut offer: OfferEntry) -> OfferEntry {
-    if offer.upstream_name.is_empty() {
-        offer.upstream_name.clone_from(&offer.model);
-    }
-    if offer.tier == Tier::Free && offer.price.is_none() {
-        offer.price = Some(PriceEntry::default());
-    }
-    if let Some(abilities) = &mut offer.abilities {
-        abilities.sort_unstable_by_key(|ability| *ability as u16);
-        abilities.dedup();
-    }
-    AllowanceEntry::sort(&mut offer.allowances);
-    offer
-}
 
 /// Finds every fault of the entries in themselves and among each other.
 pub(super) fn faults(file: &CatalogFile) -> Vec<Fault> {
@@ -93,6 +95,12 @@ pub fn faults_of_provider(provider: &ProviderEntry) -> Vec<Fault> {
 #[must_use]
 pub fn faults_of_offer(offer: &OfferEntry) -> Vec<Fault> {
     found(|place| offer_faults(place, offer))
+}
+
+/// Finds the faults of one price.
+#[must_use]
+pub fn faults_of_price(tier: Tier, price: &PriceEntry) -> Vec<Fault> {
+    found(|place| price_faults(place, tier, price))
 }
 
 /// Finds the faults of one allowance.
@@ -154,7 +162,7 @@ fn substitute_faults(place: &mut Place<'_>, substitute: &SubstituteEntry) {
         "is the model itself",
         "name another model",
     );
-    place.source(&substitute.note);
+    place.text("note", &substitute.note, LONGEST_SOURCE);
 }
 
 fn all_twice(file: &CatalogFile, faults: &mut Vec<Fault>) {
@@ -193,6 +201,23 @@ fn all_twice(file: &CatalogFile, faults: &mut Vec<Fault>) {
 }
 
 impl OfferEntry {
+    /// Fills in what an offer leaves unsaid.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if self.upstream_name.is_empty() {
+            self.upstream_name.clone_from(&self.model);
+        }
+        if self.tier == Tier::Free && self.price.is_none() {
+            self.price = Some(PriceEntry::default());
+        }
+        if let Some(abilities) = &mut self.abilities {
+            abilities.sort_unstable_by_key(|ability| *ability as u16);
+            abilities.dedup();
+        }
+        AllowanceEntry::sort(&mut self.allowances);
+        self
+    }
+
     /// Returns what tells the offer from every other of the same owner.
     #[must_use]
     pub fn key(&self) -> String {
@@ -208,14 +233,14 @@ fn model_faults(place: &mut Place<'_>, model: &ModelEntry) {
     place.name("name", &model.name);
     let owner = model.owned_by.chars().count();
     place.unless(
-        (1..=100).contains(&owner),
+        (1..=100).contains(&owner) && !model.owned_by.contains('\0'),
         "owned_by",
         "has no or too many letters",
         "give 1 to 100",
     );
     place.tokens("context_window", model.context_window);
     place.tokens("max_output", model.max_output);
-    place.source(&model.source);
+    place.source(&model.source, model.stated_on);
 }
 
 fn provider_faults(place: &mut Place<'_>, provider: &ProviderEntry) {
@@ -238,20 +263,39 @@ fn provider_faults(place: &mut Place<'_>, provider: &ProviderEntry) {
         "one is zero or beyond a day",
         "give milliseconds",
     );
-    place.source(&provider.source);
-    let note = provider.note.chars().count();
-    place.unless(
-        note <= LONGEST_NOTE,
-        "note",
-        "has too many letters",
-        "give at most 4000",
-    );
+    place.source(&provider.source, provider.stated_on);
+    place.text("note", &provider.note, LONGEST_NOTE);
+    quirk_faults(place, &provider.quirks);
     allowance_faults(place, &provider.allowances);
+}
+
+fn quirk_faults(place: &mut Place<'_>, quirks: &Quirks) {
+    let is_field = |name: &String| {
+        (1..=LONGEST_SHORT_NAME).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    place.unless(
+        quirks.max_tokens_field.iter().all(is_field)
+            && quirks.drop_fields.iter().all(is_field)
+            && quirks.drop_fields.len() <= MOST_DROPPED,
+        "quirks",
+        "names what is no field, or too many",
+        "give plain names of JSON fields, at most 50",
+    );
+    place.unless(
+        HEADER_FAMILIES.contains(&quirks.header_family.as_str()),
+        "quirks",
+        "names no family of headers",
+        &format!("use one of {}", HEADER_FAMILIES.join(", ")),
+    );
 }
 
 fn base_url(url: &Url) -> Result<(), &'static str> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err("is neither https nor http");
+    }
+    if LONGEST_URL < url.as_str().len() {
+        return Err("is too long");
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("names no host");
@@ -269,7 +313,7 @@ fn offer_faults(place: &mut Place<'_>, offer: &OfferEntry) {
     place.name("upstream_name", &offer.upstream_name);
     place.tokens("context_window", offer.context_window);
     place.tokens("max_output", offer.max_output);
-    place.source(&offer.source);
+    place.source(&offer.source, offer.stated_on);
     if let Some(price) = &offer.price {
         price_faults(place, offer.tier, price);
     }
@@ -290,7 +334,7 @@ fn price_faults(place: &mut Place<'_>, tier: Tier, price: &PriceEntry) {
         "a free offer costs something",
         "set tier = \"paid\", or leave the price out",
     );
-    place.source(&price.source);
+    place.source(&price.source, price.stated_on);
 }
 
 fn allowance_faults(place: &mut Place<'_>, allowances: &[AllowanceEntry]) {
@@ -305,6 +349,7 @@ fn allowance_faults(place: &mut Place<'_>, allowances: &[AllowanceEntry]) {
             "keep one of them",
         );
         seen.push(kind);
+        place.source(&allowance.source, allowance.stated_on);
         let fits = (0..=LARGEST_AMOUNT).contains(&allowance.amount);
         place.unless(
             fits,
@@ -376,14 +421,21 @@ impl<'a> Place<'a> {
         self.unless(is_sound, field, "is no short name", mend);
     }
 
-    fn source(&mut self, source: &str) {
-        let is_sound = source.chars().count() <= LONGEST_SOURCE;
+    fn source(&mut self, source: &str, stated_on: Option<NaiveDate>) {
+        self.text("source", source, LONGEST_SOURCE);
+        let is_sound = stated_on.is_none_or(|date| YEARS.contains(&date.year()));
         self.unless(
             is_sound,
-            "source",
-            "has too many letters",
-            "give at most 1000",
+            "stated_on",
+            "is no date of ours",
+            "give the day it was read",
         );
+    }
+
+    fn text(&mut self, field: &str, text: &str, most: usize) {
+        let is_sound = text.chars().count() <= most && !text.contains('\0');
+        let mend = format!("give at most {most} letters");
+        self.unless(is_sound, field, "is too long, or holds a NUL", &mend);
     }
 
     fn tokens(&mut self, field: &str, tokens: Option<i64>) {

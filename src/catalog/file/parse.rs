@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
             "offers" => {
                 let entry = with_price_as_text(entry);
                 let offer: Option<super::OfferEntry> = self.read(path, entry);
-                file.offers.extend(offer.map(judge::completed));
+                file.offers.extend(offer.map(super::OfferEntry::completed));
             }
             "providers" => self.provider(file, path, entry),
             "credentials" => self.credential(file, path, entry),

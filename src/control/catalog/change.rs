@@ -12,7 +12,7 @@ use crate::catalog::holdings::Held;
 pub struct Change {
     /// What became of it.
     pub kind: ChangeKind,
-    /// What it is: `model`, `provider`, `credential`, `offer` or `alias`.
+    /// What it is: `model`, `provider`, `credential`, `offer`, `price`, `alias` or `substitute`.
     pub what: &'static str,
     /// Which one.
     pub name: String,
@@ -30,6 +30,8 @@ pub enum ChangeKind {
     Changed,
     /// It is gone.
     Removed,
+    /// It looks wrong, and waits for somebody's word; what was there stays.
+    Quarantined,
 }
 
 impl fmt::Display for Change {
@@ -38,6 +40,7 @@ impl fmt::Display for Change {
             ChangeKind::Added => '+',
             ChangeKind::Changed => '~',
             ChangeKind::Removed => '-',
+            ChangeKind::Quarantined => '!',
         };
         write!(f, "{sign} {} {}", self.what, self.name)?;
         match self.detail.as_str() {
