@@ -69,6 +69,9 @@ pub(super) async fn serve(
         &gateway.settings.trusted_proxies,
     );
     let caller = authenticate(&head.headers, address, &gateway.keys, exchange.began).await?;
+    if target.reaches_a_provider() && !caller.grant.is_scoped_for(exchange.endpoint.name()) {
+        return Err(Refusal::ScopeDenied);
+    }
     match target {
         Target::Call(_) => Box::pin(model_call(gateway, session, exchange, &caller)).await,
         Target::Raw => raw::open_body(gateway, session, exchange, &caller).await,
@@ -81,12 +84,12 @@ pub(super) async fn serve(
 }
 
 /// A model call that was read, planned and admitted.
-struct Admitted {
+struct Admitted<'a> {
     ask: Ask,
     body: Bytes,
     size: Size,
     plan: Plan,
-    admission: Admission,
+    admission: Admission<'a>,
 }
 
 async fn model_call(
@@ -125,7 +128,7 @@ async fn model_call(
         session,
         &gateway.drain,
         (&exchange.id_text, client_request_id.as_deref()),
-        (&grant.limits, admission.standings),
+        (&admission.limits, admission.standings),
         ask.is_stream,
         is_anthropic.then_some(exchange.began),
         Duration::from_secs(gateway.settings.keepalive_comment_s),
@@ -136,7 +139,7 @@ async fn model_call(
         booking,
         plan,
         bids: admission.bids,
-        limits: &grant.limits,
+        limits: &admission.limits,
         endpoint: exchange.endpoint,
         path: &path,
         forwarded: &forwarded,
@@ -151,12 +154,12 @@ async fn model_call(
 }
 
 /// Reads, plans and admits a model call.
-async fn let_in(
+async fn let_in<'a>(
     gateway: &Gateway,
     session: &mut ServerSession,
     exchange: &Exchange,
-    caller: &Caller,
-) -> Result<Admitted, Refusal> {
+    caller: &'a Caller,
+) -> Result<Admitted<'a>, Refusal> {
     let body = body::read(session, body_bounds(gateway, caller)).await?;
     let ask = dialect::read(exchange.endpoint, &body).map_err(Refusal::Fault)?;
     let now = exchange.began;

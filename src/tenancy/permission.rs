@@ -48,10 +48,12 @@ permissions! {
     RolesRead = "roles:read",
     /// Make, change, delete and assign roles.
     RolesWrite = "roles:write",
-    /// See keys and what they used.
+    /// See one's own keys and what they used.
     KeysRead = "keys:read",
-    /// Make, change, rotate and revoke keys.
+    /// Make, change, rotate and revoke one's own keys.
     KeysWrite = "keys:write",
+    /// Do with everybody's keys what the two above permit with one's own.
+    KeysAll = "keys:all",
     /// See limits and what is left of them.
     LimitsRead = "limits:read",
     /// Set, change and take away limits.
