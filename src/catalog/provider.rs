@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::base::{CredentialId, OrganizationId, ProviderId, Secret};
 
 /// The wire language a provider speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `OpenAI`'s chat, completions, embeddings and responses.
@@ -81,7 +82,7 @@ pub struct Credential {
 }
 
 /// How a provider departs from its dialect: data, not branches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quirks {
     /// Ask for `stream_options.include_usage` upstream when a caller streams.
@@ -109,7 +110,7 @@ impl Default for Quirks {
 }
 
 /// How a provider wants its key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
     /// `authorization: Bearer …`.
@@ -124,7 +125,7 @@ pub enum Auth {
 }
 
 /// How long each part of a call may take at one provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deadlines {
     /// Until the connection stands.

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::price::Price;
 use crate::base::NanoUsd;
@@ -44,7 +45,7 @@ pub struct PriceEntry {
 }
 
 /// Why a price waits for somebody's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Suspicion {
     /// An amount is more than ten times what it was, or less than a tenth.
