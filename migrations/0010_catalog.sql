@@ -13,7 +13,7 @@ grant execute on function platform.speaks_for_platform() to public;
 create procedure platform.open_platform_rows(shared_table regclass) language plpgsql as $$
 begin
     execute format(
-        'create policy platform on %s to synaxis_admin, synaxis_agent'
+        'create policy platform on %s to synaxis_admin, synaxis_agent, synaxis_owner'
         ' using (organization_id is null and platform.speaks_for_platform())'
         ' with check (organization_id is null and platform.speaks_for_platform())',
         shared_table);

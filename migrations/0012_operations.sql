@@ -394,6 +394,9 @@ begin
         call platform.protect_tenant_table(name::regclass);
         call platform.open_platform_rows(name::regclass);
     end loop;
+    foreach name in array array['audit.audit_logs', 'audit.chain_heads'] loop
+        call platform.open_platform_rows(name::regclass);
+    end loop;
 end
 $$;
 
@@ -434,6 +437,23 @@ grant select (id, organization_id, name, kind, target, kinds, min_severity, seal
         updated_at, deleted_at), insert, update on operations.alert_channels to synaxis_admin;
 grant select (id, organization_id, name, kind, target, kinds, min_severity, sealing_key_id, is_enabled, created_at,
         updated_at, deleted_at) on operations.alert_channels to synaxis_agent;
+
+-- The two tables that came before go the same way now.
+create or replace function audit.ensure_partitions(ahead int default 3) returns int
+    language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select count(*) filter (
+        where platform.make_month('audit.audit_logs', date_trunc('month', now(), 'UTC') + n * interval '1 month'))::int
+    from generate_series(0, least(ahead, 11)) n
+$$;
+create or replace function operations.ensure_usage_partition(at timestamptz) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if at is null or at < '2020-01-01' or at > now() + interval '1 year' then
+        raise exception 'no month of the books holds %', at using errcode = 'datetime_field_overflow';
+    end if;
+    perform platform.make_month('operations.usage_entries', at);
+end
+$$;
 
 select platform.make_months();
 

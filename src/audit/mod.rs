@@ -1,8 +1,19 @@
 //! Who changed what: written in the transaction of the change, or the change does not happen.
 
 pub mod source;
+
+pub mod key;
+
+pub mod chain;
+pub mod verify;
+
+pub mod checkpoint;
+pub mod folder;
+
+pub mod inspect;
 pub mod store;
 
+pub use key::AuditKeys;
 pub use source::{Source, UserAgent};
 
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::{settings::ConfigArgs, stop::Stop};
+use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     base::Clock,
@@ -35,6 +35,7 @@ pub fn run(config_args: &ConfigArgs) -> ExitCode {
 }
 
 async fn admin(config: Config) -> anyhow::Result<()> {
+    audit_key::install(&config).await;
     telemetry::logs::start(&config.telemetry)?;
     let listeners = Listeners::bind(&config.admin)
         .await

@@ -1,9 +1,11 @@
 //! Sub-commands; one file each. The composition roots.
 
+pub mod audit_key;
 pub mod operator;
 pub mod settings;
 
 pub mod admin;
+pub mod audit;
 pub mod catalog;
 pub mod check;
 pub mod dev;
@@ -59,6 +61,11 @@ enum Command {
     /// Bring providers, models, offers, prices and aliases in and out of the books
     #[command(after_help = "Example: synaxis catalog import conf/catalog/example.toml")]
     Catalog(catalog::CatalogArgs),
+    /// Verify the audit log
+    #[command(
+        after_help = "Example: synaxis audit verify --checkpoints /var/lib/synaxis/checkpoints"
+    )]
+    Audit(audit::AuditArgs),
     /// Make and list tenants
     #[command(after_help = "Example: synaxis orgs create --name Acme --json")]
     Orgs(orgs::OrgsArgs),
@@ -92,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
         Command::Catalog(args) => catalog::run(&args, &cli.config),
+        Command::Audit(args) => audit::run(&args, &cli.config),
         Command::Orgs(args) => orgs::run(&args, &cli.config),
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),

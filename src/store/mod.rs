@@ -10,4 +10,4 @@ pub mod seal;
 
 pub use owner::OwnerTx;
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
-pub use scope::{OrgTx, Scope};
+pub use scope::{OrgTx, Scope, Whose};

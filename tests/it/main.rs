@@ -11,6 +11,7 @@ mod stack;
 
 mod admin;
 mod architecture;
+mod audit;
 mod catalog;
 mod check;
 mod dev;
