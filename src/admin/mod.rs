@@ -6,6 +6,8 @@ pub mod access;
 pub mod doors;
 pub mod router;
 
+pub mod catalog;
+
 pub mod error;
 pub mod etag;
 pub mod extract;
@@ -25,7 +27,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{base::Clock, store::Postgres};
+use crate::{
+    base::Clock,
+    egress::Guard,
+    store::{Postgres, seal::Vault},
+};
 
 /// What the sidecar uses.
 #[derive(Clone, Debug)]
@@ -34,6 +40,10 @@ pub struct Plane {
     pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// Seals what is kept secret.
+    pub vault: Arc<Vault>,
+    /// Says where calls may go.
+    pub egress: Arc<Guard>,
     /// The time of day.
     pub clock: Clock,
     /// What is counted.

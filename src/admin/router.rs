@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
+    catalog,
     doors::{Doors, Table},
     error::ApiError,
     gate::gate,
@@ -22,7 +23,8 @@ use super::{
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    Doors::new().at(Access::Public, routes!(version::show_version))
+    let doors = Doors::new().at(Access::Public, routes!(version::show_version));
+    catalog::of_platform(catalog::of_organizations(doors))
 }
 
 /// Returns the OpenAPI document of all operations.

@@ -108,7 +108,11 @@ mod tests {
     use crate::{
         admin::{Metrics, Plane, Settings},
         base::{Clock, Secret, tasks::Tasks},
-        store::postgres::{self, Postgres, Role},
+        egress::{self, Guard},
+        store::{
+            postgres::{self, Postgres, Role},
+            seal::Vault,
+        },
     };
 
     async fn answer(address: std::net::SocketAddr, path: &str) -> String {
@@ -118,6 +122,22 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("read");
         text
+    }
+
+    fn plane(
+        settings: Settings,
+        database: &postgres::Settings,
+        stopping: watch::Receiver<bool>,
+    ) -> Plane {
+        Plane {
+            settings: Arc::new(settings),
+            postgres: Postgres::connect(database, Role::Admin).expect("lazy"),
+            vault: Arc::new(Vault::new(&Secret::new("k".repeat(32))).expect("long enough")),
+            egress: Arc::new(Guard::new(egress::Settings::default(), Clock::System)),
+            clock: Clock::System,
+            metrics: Metrics::new().expect("named once"),
+            stopping,
+        }
     }
 
     #[tokio::test]
@@ -137,15 +157,7 @@ mod tests {
         let public = listeners.public.local_addr().expect("bound");
         let operations = listeners.operations.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
-        let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
-        let metrics = Metrics::new().expect("named once");
-        let plane = Plane {
-            settings: Arc::new(settings),
-            postgres,
-            clock: Clock::System,
-            metrics,
-            stopping,
-        };
+        let plane = plane(settings, &database, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

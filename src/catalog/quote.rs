@@ -1,5 +1,7 @@
 //! A price as somebody states it: it may be nonsense, so it is judged before it counts.
 
+use std::fmt;
+
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -151,6 +153,36 @@ impl PriceEntry {
     }
 }
 
+impl fmt::Display for Quote {
+    /// Writes dollars per million tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "input {}", dollars(self.input))?;
+        let others = [
+            ("cached_input", self.cached_input),
+            ("cache_write", self.cache_write),
+            ("output", Some(self.output)),
+            ("reasoning", self.reasoning),
+            ("per_request", Some(self.per_request).filter(|amount| *amount != 0)),
+        ];
+        for (name, amount) in others {
+            if let Some(amount) = amount {
+                write!(f, ", {name} {}", dollars(amount))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes an amount with no more decimals than it needs.
+#[must_use]
+pub(super) fn dollars(amount: i64) -> String {
+    let text = NanoUsd(amount.unsigned_abs()).to_string();
+    let text = text.trim_end_matches('0');
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let sign = if amount < 0 { "-" } else { "" };
+    format!("{sign}{text}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,10 +221,7 @@ mod tests {
         };
 
         assert_eq!(cheap_cache(10).suspicion(Some(&old)), None);
-        assert_eq!(
-            cheap_cache(0).suspicion(Some(&old)),
-            Some(Suspicion::Zero)
-        );
+        assert_eq!(cheap_cache(0).suspicion(Some(&old)), Some(Suspicion::Zero));
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Wishes {
 
     /// Adds to `models` those that may stand in for one of them, behind all of them.
     pub(super) fn with_substitutes(&self, mut models: Vec<ModelId>) -> Vec<ModelId> {
-        let stand_ins = models.iter().filter_map(|model| self.substitutes.get(model));
+        let stand_ins = models
+            .iter()
+            .filter_map(|model| self.substitutes.get(model));
         let stand_ins: Vec<ModelId> = stand_ins.flatten().copied().collect();
         for model in stand_ins {
             if !models.contains(&model) {

@@ -10,7 +10,12 @@ use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     base::Clock,
     config::Config,
-    store::postgres::{Postgres, Role},
+    control::catalog::sealing::{NotSealing, Round, rewrap},
+    egress::Guard,
+    store::{
+        postgres::{Postgres, Role},
+        seal::Vault,
+    },
     telemetry,
 };
 
@@ -45,6 +50,8 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let plane = Plane {
         settings: Arc::new(config.admin.clone()),
         postgres: Postgres::connect(&config.database, Role::Admin)?,
+        vault: Arc::new(config.security.vault()?),
+        egress: Arc::new(Guard::new(config.egress.clone(), Clock::System)),
         clock: Clock::System,
         metrics: Metrics::new()?,
         stopping,
@@ -56,8 +63,37 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         std::future::pending().await
     };
+    let (postgres, vault) = (plane.postgres.clone(), Arc::clone(&plane.vault));
     tokio::select! {
         ended = serve(listeners, plane, drain) => Ok(ended?),
+        retired = keep_sealed(&postgres, &vault) => Err(retired.into()),
         () = stopped => Ok(()),
+    }
+}
+
+/// How often what earlier keys seal is sealed anew.
+const SEALING_EVERY: Duration = Duration::from_secs(60);
+
+/// Seals anew what earlier keys seal, again and again; ends when this process was given a key that was retired.
+async fn keep_sealed(postgres: &Postgres, vault: &Vault) -> NotSealing {
+    loop {
+        match rewrap(postgres, vault).await {
+            Ok(round) if round == Round::default() => {}
+            Ok(Round {
+                rewrapped,
+                stuck,
+                retired,
+            }) => tracing::info!(
+                rewrapped,
+                stuck,
+                ?retired,
+                "sealed anew what earlier keys sealed"
+            ),
+            Err(retired @ NotSealing::Retired) => return retired,
+            Err(NotSealing::Store(error)) => {
+                tracing::warn!(error = %error, "what earlier keys seal cannot be read");
+            }
+        }
+        tokio::time::sleep(SEALING_EVERY).await;
     }
 }

@@ -161,7 +161,7 @@ fn vault(config: &Config, file: &CatalogFile) -> anyhow::Result<Option<Vault>> {
     if let Some(fault) = weaknesses.find(|fault| fault.path == "sealing_key") {
         anyhow::bail!("{}", fault.under("security"));
     }
-    Ok(Some(Vault::new(&security.sealing_key)?))
+    Ok(Some(security.vault()?))
 }
 
 /// Tells every fault, each on its line.

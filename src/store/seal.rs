@@ -146,11 +146,15 @@ impl Vault {
     pub fn open(&self, sealed: &Sealed, place: Place<'_>) -> Result<Secret, NotOpened> {
         let own_key = self.own_key(sealed, place)?;
         let own = XChaCha20Poly1305::new_from_slice(&own_key).map_err(|_| NotOpened::Broken)?;
-        let mut plaintext = decrypt(&own, &sealed.sealed_secret, &place.bound_to(ANY_KEY, "secret"))
-            .or_else(|_| {
-                let first_form = place.bound_to(&sealed.sealing_key_id, "secret");
-                decrypt(&own, &sealed.sealed_secret, &first_form)
-            })?;
+        let mut plaintext = decrypt(
+            &own,
+            &sealed.sealed_secret,
+            &place.bound_to(ANY_KEY, "secret"),
+        )
+        .or_else(|_| {
+            let first_form = place.bound_to(&sealed.sealing_key_id, "secret");
+            decrypt(&own, &sealed.sealed_secret, &first_form)
+        })?;
         let text = String::from_utf8(std::mem::take(&mut *plaintext));
         text.map(Secret::new).map_err(|_| NotOpened::Broken)
     }
@@ -392,7 +396,8 @@ mod tests {
         let own_key = [7; 32];
         let own = XChaCha20Poly1305::new(&Key::from(own_key));
         let id = vault.sealing_key_id();
-        let encrypt = |cipher, text: &[u8], what| encrypt(cipher, text, &place().bound_to(id, what));
+        let encrypt =
+            |cipher, text: &[u8], what| encrypt(cipher, text, &place().bound_to(id, what));
         Sealed {
             sealing_key_id: id.to_owned(),
             sealed_key: encrypt(&vault.current.cipher, &own_key, "key").unwrap(),

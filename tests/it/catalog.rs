@@ -213,7 +213,7 @@ async fn what_is_imported_is_planned_for() {
     let catalog = stand.catalog().await;
     let us = somebody();
 
-    assert_eq!(changes.len(), 7, "{changes:?}");
+    assert_eq!(changes.len(), 8, "{changes:?}");
     for name in ["fast", "llama"] {
         assert_eq!(tried(&catalog, us, name), ["gift", "shop"], "{name}");
     }

@@ -108,7 +108,11 @@ async fn begin(plane: &Plane, member: &Member) -> Result<OwnerTx, ApiError> {
     params(("organization_id" = OrganizationId, Path), ListQuery),
     responses((status = 200, description = "A page.", body = Listed<ModelAccessView>), Problems)
 )]
-pub async fn list_model_access(State(plane): State<Plane>, member: Member, Query(query): Query<ListQuery>) -> Result<Json<Listed<ModelAccessView>>, ApiError> {
+pub async fn list_model_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<ModelAccessView>>, ApiError> {
     let paging = query.paging()?;
     let mut tx = begin(&plane, &member).await?;
     let all = store::access::models(&mut tx, member.scope.organization(), &paging).await?;
@@ -125,7 +129,12 @@ pub async fn list_model_access(State(plane): State<Plane>, member: Member, Query
     params(("organization_id" = OrganizationId, Path), ("model_id" = Uuid, Path)),
     responses((status = 204, description = "It counts."), Problems)
 )]
-pub async fn set_model_access(State(plane): State<Plane>, member: Member, Path(path): Path<AtModel>, Json(request): Json<SetAccess>) -> Result<NoContent, ApiError> {
+pub async fn set_model_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Path(path): Path<AtModel>,
+    Json(request): Json<SetAccess>,
+) -> Result<NoContent, ApiError> {
     set_model(&plane, &member, Some(path.model_id), request.is_allowed).await
 }
 
@@ -137,7 +146,11 @@ pub async fn set_model_access(State(plane): State<Plane>, member: Member, Path(p
     params(("organization_id" = OrganizationId, Path), ("model_id" = Uuid, Path)),
     responses((status = 204, description = "Forgotten."), Problems)
 )]
-pub async fn forget_model_access(State(plane): State<Plane>, member: Member, Path(path): Path<AtModel>) -> Result<NoContent, ApiError> {
+pub async fn forget_model_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Path(path): Path<AtModel>,
+) -> Result<NoContent, ApiError> {
     forget_model(&plane, &member, Some(path.model_id)).await
 }
 
@@ -150,7 +163,11 @@ pub async fn forget_model_access(State(plane): State<Plane>, member: Member, Pat
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 204, description = "It counts."), Problems)
 )]
-pub async fn set_default_model_access(State(plane): State<Plane>, member: Member, Json(request): Json<SetAccess>) -> Result<NoContent, ApiError> {
+pub async fn set_default_model_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Json(request): Json<SetAccess>,
+) -> Result<NoContent, ApiError> {
     set_model(&plane, &member, None, request.is_allowed).await
 }
 
@@ -187,7 +204,11 @@ async fn forget_model(
     params(("organization_id" = OrganizationId, Path), ListQuery),
     responses((status = 200, description = "A page.", body = Listed<ProviderAccessView>), Problems)
 )]
-pub async fn list_provider_access(State(plane): State<Plane>, member: Member, Query(query): Query<ListQuery>) -> Result<Json<Listed<ProviderAccessView>>, ApiError> {
+pub async fn list_provider_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<ProviderAccessView>>, ApiError> {
     let paging = query.paging()?;
     let mut tx = begin(&plane, &member).await?;
     let all = store::access::providers(&mut tx, member.scope.organization(), &paging).await?;
@@ -204,7 +225,12 @@ pub async fn list_provider_access(State(plane): State<Plane>, member: Member, Qu
     params(("organization_id" = OrganizationId, Path), ("provider_id" = Uuid, Path)),
     responses((status = 204, description = "It counts."), Problems)
 )]
-pub async fn set_provider_access(State(plane): State<Plane>, member: Member, Path(path): Path<AtProvider>, Json(request): Json<SetAccess>) -> Result<NoContent, ApiError> {
+pub async fn set_provider_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Path(path): Path<AtProvider>,
+    Json(request): Json<SetAccess>,
+) -> Result<NoContent, ApiError> {
     let (organization, provider) = (member.scope.organization(), path.provider_id);
     let is_allowed = request.is_allowed;
     let mut tx = begin(&plane, &member).await?;
@@ -221,7 +247,11 @@ pub async fn set_provider_access(State(plane): State<Plane>, member: Member, Pat
     params(("organization_id" = OrganizationId, Path), ("provider_id" = Uuid, Path)),
     responses((status = 204, description = "Forgotten."), Problems)
 )]
-pub async fn forget_provider_access(State(plane): State<Plane>, member: Member, Path(path): Path<AtProvider>) -> Result<NoContent, ApiError> {
+pub async fn forget_provider_access(
+    State(plane): State<Plane>,
+    member: Member,
+    Path(path): Path<AtProvider>,
+) -> Result<NoContent, ApiError> {
     let (organization, provider) = (member.scope.organization(), path.provider_id);
     let mut tx = begin(&plane, &member).await?;
     control::forget_provider(&mut tx, organization, provider, member.by()).await?;

@@ -116,7 +116,11 @@ pub struct At {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<AliasView>), Problems)
 )]
-pub async fn list_aliases(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<AliasView>>, ApiError> {
+pub async fn list_aliases(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<AliasView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::aliases::list(&mut tx, owner.id, &sought).await?;
@@ -132,7 +136,11 @@ pub async fn list_aliases(State(plane): State<Plane>, owner: Owner, Query(query)
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<AliasView>), Problems)
 )]
-pub async fn list_platform_aliases(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<AliasView>>, ApiError> {
+pub async fn list_platform_aliases(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<AliasView>>, ApiError> {
     list_aliases(State(plane), owner, Query(query)).await
 }
 
@@ -145,14 +153,21 @@ pub async fn list_platform_aliases(State(plane): State<Plane>, owner: Owner, Que
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = AliasView), Problems)
 )]
-pub async fn create_alias(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateAlias>) -> Result<Created<Tagged<AliasView>>, ApiError> {
+pub async fn create_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateAlias>,
+) -> Result<Created<Tagged<AliasView>>, ApiError> {
     let is_enabled = request.is_enabled.unwrap_or(true);
     let (name, targets) = (request.name, request.model_ids);
     let mut tx = owner.begin(&plane).await?;
     let row = control::create(&mut tx, name, &targets, is_enabled, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("aliases", row.id);
-    Ok(Created(location, Tagged(row.updated_at, AliasView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, AliasView::of(row)),
+    ))
 }
 
 /// Add an alias for everybody
@@ -163,7 +178,11 @@ pub async fn create_alias(State(plane): State<Plane>, owner: Owner, Json(request
     request_body = CreateAlias,
     responses((status = 201, description = "Made.", body = AliasView), Problems)
 )]
-pub async fn create_platform_alias(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateAlias>) -> Result<Created<Tagged<AliasView>>, ApiError> {
+pub async fn create_platform_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateAlias>,
+) -> Result<Created<Tagged<AliasView>>, ApiError> {
     create_alias(State(plane), owner, Json(request)).await
 }
 
@@ -175,7 +194,11 @@ pub async fn create_platform_alias(State(plane): State<Plane>, owner: Owner, Jso
     params(("organization_id" = OrganizationId, Path), ("alias_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = AliasView), Problems)
 )]
-pub async fn show_alias(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<AliasView>, ApiError> {
+pub async fn show_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<AliasView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.alias_id).await?;
     Ok(Tagged(row.updated_at, AliasView::of(row)))
@@ -189,7 +212,11 @@ pub async fn show_alias(State(plane): State<Plane>, owner: Owner, Path(path): Pa
     params(("alias_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = AliasView), Problems)
 )]
-pub async fn show_platform_alias(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<AliasView>, ApiError> {
+pub async fn show_platform_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<AliasView>, ApiError> {
     show_alias(State(plane), owner, Path(path)).await
 }
 
@@ -202,7 +229,13 @@ pub async fn show_platform_alias(State(plane): State<Plane>, owner: Owner, Path(
     params(("organization_id" = OrganizationId, Path), ("alias_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = AliasView), Problems)
 )]
-pub async fn change_alias(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeAlias>) -> Result<Tagged<AliasView>, ApiError> {
+pub async fn change_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeAlias>,
+) -> Result<Tagged<AliasView>, ApiError> {
     let patch = AliasPatch {
         name: request.name,
         targets: request.model_ids,
@@ -223,8 +256,21 @@ pub async fn change_alias(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("alias_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = AliasView), Problems)
 )]
-pub async fn change_platform_alias(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeAlias>) -> Result<Tagged<AliasView>, ApiError> {
-    change_alias(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeAlias>,
+) -> Result<Tagged<AliasView>, ApiError> {
+    change_alias(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take an alias of the organization's own out of the catalog
@@ -235,7 +281,12 @@ pub async fn change_platform_alias(State(plane): State<Plane>, owner: Owner, Pat
     params(("organization_id" = OrganizationId, Path), ("alias_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_alias(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.alias_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -250,6 +301,11 @@ pub async fn remove_alias(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("alias_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_alias(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_alias(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_alias(State(plane), owner, Path(path), IfMatch(seen)).await
 }

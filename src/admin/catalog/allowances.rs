@@ -160,7 +160,11 @@ fn zone_of(text: &str) -> Result<Tz, ApiError> {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<AllowanceView>), Problems)
 )]
-pub async fn list_allowances(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<AllowanceView>>, ApiError> {
+pub async fn list_allowances(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<AllowanceView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::allowances::list(&mut tx, owner.id, &sought).await?;
@@ -176,7 +180,11 @@ pub async fn list_allowances(State(plane): State<Plane>, owner: Owner, Query(que
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<AllowanceView>), Problems)
 )]
-pub async fn list_platform_allowances(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<AllowanceView>>, ApiError> {
+pub async fn list_platform_allowances(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<AllowanceView>>, ApiError> {
     list_allowances(State(plane), owner, Query(query)).await
 }
 
@@ -189,7 +197,11 @@ pub async fn list_platform_allowances(State(plane): State<Plane>, owner: Owner, 
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = AllowanceView), Problems)
 )]
-pub async fn create_allowance(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateAllowance>) -> Result<Created<Tagged<AllowanceView>>, ApiError> {
+pub async fn create_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateAllowance>,
+) -> Result<Created<Tagged<AllowanceView>>, ApiError> {
     let entry = AllowanceEntry {
         meter: request.meter,
         amount: request.amount,
@@ -204,7 +216,10 @@ pub async fn create_allowance(State(plane): State<Plane>, owner: Owner, Json(req
     let row = control::create(&mut tx, provider, offer, entry, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("allowances", row.id);
-    Ok(Created(location, Tagged(row.updated_at, AllowanceView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, AllowanceView::of(row)),
+    ))
 }
 
 /// Add an allowance for everybody
@@ -215,7 +230,11 @@ pub async fn create_allowance(State(plane): State<Plane>, owner: Owner, Json(req
     request_body = CreateAllowance,
     responses((status = 201, description = "Made.", body = AllowanceView), Problems)
 )]
-pub async fn create_platform_allowance(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateAllowance>) -> Result<Created<Tagged<AllowanceView>>, ApiError> {
+pub async fn create_platform_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateAllowance>,
+) -> Result<Created<Tagged<AllowanceView>>, ApiError> {
     create_allowance(State(plane), owner, Json(request)).await
 }
 
@@ -227,7 +246,11 @@ pub async fn create_platform_allowance(State(plane): State<Plane>, owner: Owner,
     params(("organization_id" = OrganizationId, Path), ("allowance_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = AllowanceView), Problems)
 )]
-pub async fn show_allowance(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<AllowanceView>, ApiError> {
+pub async fn show_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<AllowanceView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.allowance_id).await?;
     Ok(Tagged(row.updated_at, AllowanceView::of(row)))
@@ -241,7 +264,11 @@ pub async fn show_allowance(State(plane): State<Plane>, owner: Owner, Path(path)
     params(("allowance_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = AllowanceView), Problems)
 )]
-pub async fn show_platform_allowance(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<AllowanceView>, ApiError> {
+pub async fn show_platform_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<AllowanceView>, ApiError> {
     show_allowance(State(plane), owner, Path(path)).await
 }
 
@@ -254,7 +281,13 @@ pub async fn show_platform_allowance(State(plane): State<Plane>, owner: Owner, P
     params(("organization_id" = OrganizationId, Path), ("allowance_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = AllowanceView), Problems)
 )]
-pub async fn change_allowance(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeAllowance>) -> Result<Tagged<AllowanceView>, ApiError> {
+pub async fn change_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeAllowance>,
+) -> Result<Tagged<AllowanceView>, ApiError> {
     let zone = request.zone.as_deref().map(zone_of).transpose()?;
     let mut tx = owner.begin(&plane).await?;
     let patch = |entry: &mut AllowanceEntry| {
@@ -278,8 +311,21 @@ pub async fn change_allowance(State(plane): State<Plane>, owner: Owner, Path(pat
     params(("allowance_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = AllowanceView), Problems)
 )]
-pub async fn change_platform_allowance(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeAllowance>) -> Result<Tagged<AllowanceView>, ApiError> {
-    change_allowance(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeAllowance>,
+) -> Result<Tagged<AllowanceView>, ApiError> {
+    change_allowance(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take an allowance of the organization's own out of the catalog
@@ -290,7 +336,12 @@ pub async fn change_platform_allowance(State(plane): State<Plane>, owner: Owner,
     params(("organization_id" = OrganizationId, Path), ("allowance_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_allowance(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.allowance_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -305,6 +356,11 @@ pub async fn remove_allowance(State(plane): State<Plane>, owner: Owner, Path(pat
     params(("allowance_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_allowance(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_allowance(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_allowance(State(plane), owner, Path(path), IfMatch(seen)).await
 }

@@ -167,7 +167,11 @@ pub struct At {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<CredentialView>), Problems)
 )]
-pub async fn list_credentials(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<CredentialView>>, ApiError> {
+pub async fn list_credentials(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<CredentialView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::credentials::list(&mut tx, owner.id, &sought).await?;
@@ -183,7 +187,11 @@ pub async fn list_credentials(State(plane): State<Plane>, owner: Owner, Query(qu
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<CredentialView>), Problems)
 )]
-pub async fn list_platform_credentials(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<CredentialView>>, ApiError> {
+pub async fn list_platform_credentials(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<CredentialView>>, ApiError> {
     list_credentials(State(plane), owner, Query(query)).await
 }
 
@@ -196,7 +204,11 @@ pub async fn list_platform_credentials(State(plane): State<Plane>, owner: Owner,
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = CredentialView), Problems)
 )]
-pub async fn create_credential(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateCredential>) -> Result<Created<Tagged<CredentialView>>, ApiError> {
+pub async fn create_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateCredential>,
+) -> Result<Created<Tagged<CredentialView>>, ApiError> {
     let new = NewKey {
         provider: request.provider_id,
         name: request.name.unwrap_or_else(|| "default".to_owned()),
@@ -208,7 +220,10 @@ pub async fn create_credential(State(plane): State<Plane>, owner: Owner, Json(re
     let row = control::create(&mut tx, &plane.vault, new, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("credentials", row.id);
-    Ok(Created(location, Tagged(row.updated_at, CredentialView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, CredentialView::of(row)),
+    ))
 }
 
 /// Add a provider's key for everybody
@@ -219,7 +234,11 @@ pub async fn create_credential(State(plane): State<Plane>, owner: Owner, Json(re
     request_body = CreateCredential,
     responses((status = 201, description = "Made.", body = CredentialView), Problems)
 )]
-pub async fn create_platform_credential(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateCredential>) -> Result<Created<Tagged<CredentialView>>, ApiError> {
+pub async fn create_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateCredential>,
+) -> Result<Created<Tagged<CredentialView>>, ApiError> {
     create_credential(State(plane), owner, Json(request)).await
 }
 
@@ -231,7 +250,11 @@ pub async fn create_platform_credential(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = CredentialView), Problems)
 )]
-pub async fn show_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn show_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.credential_id).await?;
     Ok(Tagged(row.updated_at, CredentialView::of(row)))
@@ -245,7 +268,11 @@ pub async fn show_credential(State(plane): State<Plane>, owner: Owner, Path(path
     params(("credential_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = CredentialView), Problems)
 )]
-pub async fn show_platform_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn show_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     show_credential(State(plane), owner, Path(path)).await
 }
 
@@ -258,7 +285,13 @@ pub async fn show_platform_credential(State(plane): State<Plane>, owner: Owner, 
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = CredentialView), Problems)
 )]
-pub async fn change_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeCredential>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn change_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeCredential>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     let patch = CredentialPatch {
         name: request.name,
         position: request.position,
@@ -279,8 +312,21 @@ pub async fn change_credential(State(plane): State<Plane>, owner: Owner, Path(pa
     params(("credential_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = CredentialView), Problems)
 )]
-pub async fn change_platform_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeCredential>) -> Result<Tagged<CredentialView>, ApiError> {
-    change_credential(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeCredential>,
+) -> Result<Tagged<CredentialView>, ApiError> {
+    change_credential(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take a provider's key of the organization's own out of the catalog
@@ -291,7 +337,12 @@ pub async fn change_platform_credential(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.credential_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -306,7 +357,12 @@ pub async fn remove_credential(State(plane): State<Plane>, owner: Owner, Path(pa
     params(("credential_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_credential(State(plane), owner, Path(path), IfMatch(seen)).await
 }
 
@@ -319,7 +375,12 @@ pub async fn remove_platform_credential(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path)),
     responses((status = 200, description = "What was found.", body = FindingView), Problems)
 )]
-pub async fn test_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Json(request): Json<TestCredential>) -> Result<Json<FindingView>, ApiError> {
+pub async fn test_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Json(request): Json<TestCredential>,
+) -> Result<Json<FindingView>, ApiError> {
     let which = if request.is_pending {
         Which::Pending
     } else {
@@ -340,7 +401,12 @@ pub async fn test_credential(State(plane): State<Plane>, owner: Owner, Path(path
     params(("credential_id" = Uuid, Path)),
     responses((status = 200, description = "What was found.", body = FindingView), Problems)
 )]
-pub async fn test_platform_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Json(request): Json<TestCredential>) -> Result<Json<FindingView>, ApiError> {
+pub async fn test_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Json(request): Json<TestCredential>,
+) -> Result<Json<FindingView>, ApiError> {
     test_credential(State(plane), owner, Path(path), Json(request)).await
 }
 
@@ -353,7 +419,12 @@ pub async fn test_platform_credential(State(plane): State<Plane>, owner: Owner, 
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path)),
     responses((status = 200, description = "It waits.", body = CredentialView), Problems)
 )]
-pub async fn rotate_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Json(request): Json<RotateCredential>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn rotate_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Json(request): Json<RotateCredential>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let (id, secret) = (path.credential_id, &request.secret);
     let row = control::rotate(&mut tx, &plane.vault, id, secret, owner.by).await?;
@@ -370,7 +441,12 @@ pub async fn rotate_credential(State(plane): State<Plane>, owner: Owner, Path(pa
     params(("credential_id" = Uuid, Path)),
     responses((status = 200, description = "It waits.", body = CredentialView), Problems)
 )]
-pub async fn rotate_platform_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Json(request): Json<RotateCredential>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn rotate_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Json(request): Json<RotateCredential>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     rotate_credential(State(plane), owner, Path(path), Json(request)).await
 }
 
@@ -382,7 +458,11 @@ pub async fn rotate_platform_credential(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path)),
     responses((status = 200, description = "The new one is in use.", body = CredentialView), Problems)
 )]
-pub async fn switch_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn switch_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::switch(&mut tx, path.credential_id, owner.by).await?;
     tx.commit().await?;
@@ -397,7 +477,11 @@ pub async fn switch_credential(State(plane): State<Plane>, owner: Owner, Path(pa
     params(("credential_id" = Uuid, Path)),
     responses((status = 200, description = "The new one is in use.", body = CredentialView), Problems)
 )]
-pub async fn switch_platform_credential(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn switch_platform_credential(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     switch_credential(State(plane), owner, Path(path)).await
 }
 
@@ -409,7 +493,11 @@ pub async fn switch_platform_credential(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path)),
     responses((status = 200, description = "As it was.", body = CredentialView), Problems)
 )]
-pub async fn cancel_credential_rotation(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn cancel_credential_rotation(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::cancel_rotation(&mut tx, path.credential_id, owner.by).await?;
     tx.commit().await?;
@@ -424,6 +512,10 @@ pub async fn cancel_credential_rotation(State(plane): State<Plane>, owner: Owner
     params(("credential_id" = Uuid, Path)),
     responses((status = 200, description = "As it was.", body = CredentialView), Problems)
 )]
-pub async fn cancel_platform_credential_rotation(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<CredentialView>, ApiError> {
+pub async fn cancel_platform_credential_rotation(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<CredentialView>, ApiError> {
     cancel_credential_rotation(State(plane), owner, Path(path)).await
 }

@@ -130,7 +130,10 @@ pub(super) fn of_platform(doors: Doors) -> Doors {
         .at(platform, routes!(prices::list_platform_prices))
         .at(platform, routes!(prices::set_platform_price))
         .at(platform, routes!(prices::withdraw_platform_price))
-        .at(platform, routes!(quarantine::list_platform_quarantined_prices))
+        .at(
+            platform,
+            routes!(quarantine::list_platform_quarantined_prices),
+        )
         .at(platform, routes!(quarantine::release_platform_price))
         .at(platform, routes!(quarantine::reject_platform_price))
         .at(platform, routes!(price_book::list_platform_price_books))
@@ -140,6 +143,9 @@ pub(super) fn of_platform(doors: Doors) -> Doors {
         .at(platform, routes!(credentials::test_platform_credential))
         .at(platform, routes!(credentials::rotate_platform_credential))
         .at(platform, routes!(credentials::switch_platform_credential))
-        .at(platform, routes!(credentials::cancel_platform_credential_rotation))
+        .at(
+            platform,
+            routes!(credentials::cancel_platform_credential_rotation),
+        )
         .at(platform, routes!(sealing_keys::list_sealing_keys))
 }

@@ -132,7 +132,11 @@ pub struct At {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<ModelView>), Problems)
 )]
-pub async fn list_models(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<ModelView>>, ApiError> {
+pub async fn list_models(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<ModelView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::models::list(&mut tx, owner.id, &sought).await?;
@@ -148,7 +152,11 @@ pub async fn list_models(State(plane): State<Plane>, owner: Owner, Query(query):
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<ModelView>), Problems)
 )]
-pub async fn list_platform_models(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<ModelView>>, ApiError> {
+pub async fn list_platform_models(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<ModelView>>, ApiError> {
     list_models(State(plane), owner, Query(query)).await
 }
 
@@ -161,7 +169,11 @@ pub async fn list_platform_models(State(plane): State<Plane>, owner: Owner, Quer
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = ModelView), Problems)
 )]
-pub async fn create_model(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateModel>) -> Result<Created<Tagged<ModelView>>, ApiError> {
+pub async fn create_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateModel>,
+) -> Result<Created<Tagged<ModelView>>, ApiError> {
     let entry = ModelEntry {
         name: request.name,
         owned_by: request.owned_by.unwrap_or_else(|| "synaxis".to_owned()),
@@ -174,7 +186,10 @@ pub async fn create_model(State(plane): State<Plane>, owner: Owner, Json(request
     let row = control::create(&mut tx, entry, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("models", row.id);
-    Ok(Created(location, Tagged(row.updated_at, ModelView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, ModelView::of(row)),
+    ))
 }
 
 /// Add a model for everybody
@@ -185,7 +200,11 @@ pub async fn create_model(State(plane): State<Plane>, owner: Owner, Json(request
     request_body = CreateModel,
     responses((status = 201, description = "Made.", body = ModelView), Problems)
 )]
-pub async fn create_platform_model(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateModel>) -> Result<Created<Tagged<ModelView>>, ApiError> {
+pub async fn create_platform_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateModel>,
+) -> Result<Created<Tagged<ModelView>>, ApiError> {
     create_model(State(plane), owner, Json(request)).await
 }
 
@@ -197,7 +216,11 @@ pub async fn create_platform_model(State(plane): State<Plane>, owner: Owner, Jso
     params(("organization_id" = OrganizationId, Path), ("model_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = ModelView), Problems)
 )]
-pub async fn show_model(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<ModelView>, ApiError> {
+pub async fn show_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<ModelView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.model_id).await?;
     Ok(Tagged(row.updated_at, ModelView::of(row)))
@@ -211,7 +234,11 @@ pub async fn show_model(State(plane): State<Plane>, owner: Owner, Path(path): Pa
     params(("model_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = ModelView), Problems)
 )]
-pub async fn show_platform_model(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<ModelView>, ApiError> {
+pub async fn show_platform_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<ModelView>, ApiError> {
     show_model(State(plane), owner, Path(path)).await
 }
 
@@ -224,7 +251,13 @@ pub async fn show_platform_model(State(plane): State<Plane>, owner: Owner, Path(
     params(("organization_id" = OrganizationId, Path), ("model_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = ModelView), Problems)
 )]
-pub async fn change_model(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeModel>) -> Result<Tagged<ModelView>, ApiError> {
+pub async fn change_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeModel>,
+) -> Result<Tagged<ModelView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let patch = |entry: &mut ModelEntry| {
         set(&mut entry.name, request.name);
@@ -248,8 +281,21 @@ pub async fn change_model(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("model_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = ModelView), Problems)
 )]
-pub async fn change_platform_model(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeModel>) -> Result<Tagged<ModelView>, ApiError> {
-    change_model(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeModel>,
+) -> Result<Tagged<ModelView>, ApiError> {
+    change_model(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take a model of the organization's own out of the catalog
@@ -260,7 +306,12 @@ pub async fn change_platform_model(State(plane): State<Plane>, owner: Owner, Pat
     params(("organization_id" = OrganizationId, Path), ("model_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_model(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.model_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -275,6 +326,11 @@ pub async fn remove_model(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("model_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_model(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_model(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_model(State(plane), owner, Path(path), IfMatch(seen)).await
 }

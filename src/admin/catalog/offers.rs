@@ -194,7 +194,11 @@ pub struct At {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<OfferView>), Problems)
 )]
-pub async fn list_offers(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<OfferView>>, ApiError> {
+pub async fn list_offers(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<OfferView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::offers::list(&mut tx, owner.id, &sought).await?;
@@ -210,7 +214,11 @@ pub async fn list_offers(State(plane): State<Plane>, owner: Owner, Query(query):
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<OfferView>), Problems)
 )]
-pub async fn list_platform_offers(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<OfferView>>, ApiError> {
+pub async fn list_platform_offers(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<OfferView>>, ApiError> {
     list_offers(State(plane), owner, Query(query)).await
 }
 
@@ -223,7 +231,11 @@ pub async fn list_platform_offers(State(plane): State<Plane>, owner: Owner, Quer
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = OfferView), Problems)
 )]
-pub async fn create_offer(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateOffer>) -> Result<Created<Tagged<OfferView>>, ApiError> {
+pub async fn create_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateOffer>,
+) -> Result<Created<Tagged<OfferView>>, ApiError> {
     let entry = OfferEntry {
         provider: String::new(),
         model: String::new(),
@@ -248,7 +260,10 @@ pub async fn create_offer(State(plane): State<Plane>, owner: Owner, Json(request
     let row = control::create(&mut tx, provider, model, entry, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("offers", row.id);
-    Ok(Created(location, Tagged(row.updated_at, OfferView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, OfferView::of(row)),
+    ))
 }
 
 /// Add an offer for everybody
@@ -259,7 +274,11 @@ pub async fn create_offer(State(plane): State<Plane>, owner: Owner, Json(request
     request_body = CreateOffer,
     responses((status = 201, description = "Made.", body = OfferView), Problems)
 )]
-pub async fn create_platform_offer(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateOffer>) -> Result<Created<Tagged<OfferView>>, ApiError> {
+pub async fn create_platform_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateOffer>,
+) -> Result<Created<Tagged<OfferView>>, ApiError> {
     create_offer(State(plane), owner, Json(request)).await
 }
 
@@ -271,7 +290,11 @@ pub async fn create_platform_offer(State(plane): State<Plane>, owner: Owner, Jso
     params(("organization_id" = OrganizationId, Path), ("offer_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = OfferView), Problems)
 )]
-pub async fn show_offer(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<OfferView>, ApiError> {
+pub async fn show_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<OfferView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.offer_id).await?;
     Ok(Tagged(row.updated_at, OfferView::of(row)))
@@ -285,7 +308,11 @@ pub async fn show_offer(State(plane): State<Plane>, owner: Owner, Path(path): Pa
     params(("offer_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = OfferView), Problems)
 )]
-pub async fn show_platform_offer(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<OfferView>, ApiError> {
+pub async fn show_platform_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<OfferView>, ApiError> {
     show_offer(State(plane), owner, Path(path)).await
 }
 
@@ -298,7 +325,13 @@ pub async fn show_platform_offer(State(plane): State<Plane>, owner: Owner, Path(
     params(("organization_id" = OrganizationId, Path), ("offer_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = OfferView), Problems)
 )]
-pub async fn change_offer(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeOffer>) -> Result<Tagged<OfferView>, ApiError> {
+pub async fn change_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeOffer>,
+) -> Result<Tagged<OfferView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let patch = |entry: &mut OfferEntry| {
         set(&mut entry.upstream_name, request.upstream_name);
@@ -325,8 +358,21 @@ pub async fn change_offer(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("offer_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = OfferView), Problems)
 )]
-pub async fn change_platform_offer(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeOffer>) -> Result<Tagged<OfferView>, ApiError> {
-    change_offer(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeOffer>,
+) -> Result<Tagged<OfferView>, ApiError> {
+    change_offer(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take an offer of the organization's own out of the catalog
@@ -337,7 +383,12 @@ pub async fn change_platform_offer(State(plane): State<Plane>, owner: Owner, Pat
     params(("organization_id" = OrganizationId, Path), ("offer_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_offer(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.offer_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -352,6 +403,11 @@ pub async fn remove_offer(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("offer_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_offer(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_offer(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_offer(State(plane), owner, Path(path), IfMatch(seen)).await
 }

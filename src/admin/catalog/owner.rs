@@ -14,7 +14,7 @@ use crate::{
     },
     audit::By,
     base::{Order, OrganizationId},
-    catalog::Sought,
+    catalog::{Sought, store::quarantine::Fate},
     store::{OwnerTx, StoreError},
 };
 
@@ -125,6 +125,40 @@ impl CatalogQuery {
             model: self.model_id,
             offer: self.offer_id,
             paging: paging(self.limit, self.cursor.as_deref(), self.order)?,
+        })
+    }
+}
+
+/// The parameters of a list of prices in quarantine.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct QuarantineQuery {
+    /// How many at most; 50 when absent.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Which end comes first: the newest (`desc`) when absent.
+    #[param(inline)]
+    pub order: Option<Order>,
+    /// Only those of this offer.
+    pub offer_id: Option<Uuid>,
+    /// Only those of which this became.
+    #[param(inline)]
+    pub status: Option<Fate>,
+}
+
+impl QuarantineQuery {
+    /// Returns what is sought.
+    ///
+    /// # Errors
+    /// When the limit is out of range or the cursor is none.
+    pub fn sought(&self) -> Result<Sought, ApiError> {
+        let paging = paging(self.limit, self.cursor.as_deref(), self.order)?;
+        Ok(Sought {
+            offer: self.offer_id,
+            ..Sought::page(paging)
         })
     }
 }

@@ -96,7 +96,11 @@ fn parsed(text: &str) -> Result<CatalogFile, ApiError> {
     params(("organization_id" = OrganizationId, Path), ListQuery),
     responses((status = 200, description = "A page.", body = Listed<PriceBookView>), Problems)
 )]
-pub async fn list_price_books(State(plane): State<Plane>, owner: Owner, Query(query): Query<ListQuery>) -> Result<Json<Listed<PriceBookView>>, ApiError> {
+pub async fn list_price_books(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<PriceBookView>>, ApiError> {
     let paging = query.paging()?;
     let mut tx = owner.begin(&plane).await?;
     let books = store::price_books::list(&mut tx, owner.id, &paging).await?;
@@ -112,7 +116,11 @@ pub async fn list_price_books(State(plane): State<Plane>, owner: Owner, Query(qu
     params(ListQuery),
     responses((status = 200, description = "A page.", body = Listed<PriceBookView>), Problems)
 )]
-pub async fn list_platform_price_books(State(plane): State<Plane>, owner: Owner, Query(query): Query<ListQuery>) -> Result<Json<Listed<PriceBookView>>, ApiError> {
+pub async fn list_platform_price_books(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<PriceBookView>>, ApiError> {
     list_price_books(State(plane), owner, Query(query)).await
 }
 
@@ -124,7 +132,10 @@ pub async fn list_platform_price_books(State(plane): State<Plane>, owner: Owner,
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 200, description = "The file.", body = CatalogExport), Problems)
 )]
-pub async fn export_price_book(State(plane): State<Plane>, owner: Owner) -> Result<Json<CatalogExport>, ApiError> {
+pub async fn export_price_book(
+    State(plane): State<Plane>,
+    owner: Owner,
+) -> Result<Json<CatalogExport>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let held = Holdings::read(&mut tx, owner.id).await?;
     let catalog = held
@@ -141,7 +152,10 @@ pub async fn export_price_book(State(plane): State<Plane>, owner: Owner) -> Resu
     tag = "catalog",
     responses((status = 200, description = "The file.", body = CatalogExport), Problems)
 )]
-pub async fn export_platform_price_book(State(plane): State<Plane>, owner: Owner) -> Result<Json<CatalogExport>, ApiError> {
+pub async fn export_platform_price_book(
+    State(plane): State<Plane>,
+    owner: Owner,
+) -> Result<Json<CatalogExport>, ApiError> {
     export_price_book(State(plane), owner).await
 }
 
@@ -154,7 +168,11 @@ pub async fn export_platform_price_book(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 200, description = "What changed.", body = ChangesView), Problems)
 )]
-pub async fn import_price_book(State(plane): State<Plane>, owner: Owner, Json(request): Json<CatalogText>) -> Result<Json<ChangesView>, ApiError> {
+pub async fn import_price_book(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CatalogText>,
+) -> Result<Json<ChangesView>, ApiError> {
     bring_in(&plane, &owner, &request, true).await
 }
 
@@ -166,7 +184,11 @@ pub async fn import_price_book(State(plane): State<Plane>, owner: Owner, Json(re
     request_body = CatalogText,
     responses((status = 200, description = "What changed.", body = ChangesView), Problems)
 )]
-pub async fn import_platform_price_book(State(plane): State<Plane>, owner: Owner, Json(request): Json<CatalogText>) -> Result<Json<ChangesView>, ApiError> {
+pub async fn import_platform_price_book(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CatalogText>,
+) -> Result<Json<ChangesView>, ApiError> {
     import_price_book(State(plane), owner, Json(request)).await
 }
 
@@ -179,7 +201,11 @@ pub async fn import_platform_price_book(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 200, description = "What would change.", body = ChangesView), Problems)
 )]
-pub async fn diff_price_book(State(plane): State<Plane>, owner: Owner, Json(request): Json<CatalogText>) -> Result<Json<ChangesView>, ApiError> {
+pub async fn diff_price_book(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CatalogText>,
+) -> Result<Json<ChangesView>, ApiError> {
     bring_in(&plane, &owner, &request, false).await
 }
 
@@ -191,7 +217,11 @@ pub async fn diff_price_book(State(plane): State<Plane>, owner: Owner, Json(requ
     request_body = CatalogText,
     responses((status = 200, description = "What would change.", body = ChangesView), Problems)
 )]
-pub async fn diff_platform_price_book(State(plane): State<Plane>, owner: Owner, Json(request): Json<CatalogText>) -> Result<Json<ChangesView>, ApiError> {
+pub async fn diff_platform_price_book(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CatalogText>,
+) -> Result<Json<ChangesView>, ApiError> {
     diff_price_book(State(plane), owner, Json(request)).await
 }
 

@@ -191,7 +191,12 @@ pub struct AtPrice {
     params(("organization_id" = OrganizationId, Path), ("offer_id" = Uuid, Path), ListQuery),
     responses((status = 200, description = "A page.", body = Listed<PriceView>), Problems)
 )]
-pub async fn list_prices(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Query(query): Query<ListQuery>) -> Result<Json<Listed<PriceView>>, ApiError> {
+pub async fn list_prices(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<PriceView>>, ApiError> {
     let sought = Sought::page(query.paging()?);
     let mut tx = owner.begin(&plane).await?;
     let prices = control::history(&mut tx, path.offer_id, &sought).await?;
@@ -209,7 +214,12 @@ pub async fn list_prices(State(plane): State<Plane>, owner: Owner, Path(path): P
     params(("offer_id" = Uuid, Path), ListQuery),
     responses((status = 200, description = "A page.", body = Listed<PriceView>), Problems)
 )]
-pub async fn list_platform_prices(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Query(query): Query<ListQuery>) -> Result<Json<Listed<PriceView>>, ApiError> {
+pub async fn list_platform_prices(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<PriceView>>, ApiError> {
     list_prices(State(plane), owner, Path(path), Query(query)).await
 }
 
@@ -222,7 +232,12 @@ pub async fn list_platform_prices(State(plane): State<Plane>, owner: Owner, Path
     params(("organization_id" = OrganizationId, Path), ("offer_id" = Uuid, Path)),
     responses((status = 201, description = "What became of it.", body = PriceSet), Problems)
 )]
-pub async fn set_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Json(request): Json<SetPrice>) -> Result<Created<Json<PriceSet>>, ApiError> {
+pub async fn set_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Json(request): Json<SetPrice>,
+) -> Result<Created<Json<PriceSet>>, ApiError> {
     let entry = PriceEntry {
         quote: request.amounts.quote(),
         source: request.source,
@@ -245,7 +260,12 @@ pub async fn set_price(State(plane): State<Plane>, owner: Owner, Path(path): Pat
     params(("offer_id" = Uuid, Path)),
     responses((status = 201, description = "What became of it.", body = PriceSet), Problems)
 )]
-pub async fn set_platform_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, Json(request): Json<SetPrice>) -> Result<Created<Json<PriceSet>>, ApiError> {
+pub async fn set_platform_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    Json(request): Json<SetPrice>,
+) -> Result<Created<Json<PriceSet>>, ApiError> {
     set_price(State(plane), owner, Path(path), Json(request)).await
 }
 
@@ -257,7 +277,11 @@ pub async fn set_platform_price(State(plane): State<Plane>, owner: Owner, Path(p
     params(("organization_id" = OrganizationId, Path), ("offer_id" = Uuid, Path), ("price_id" = Uuid, Path)),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn withdraw_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<AtPrice>) -> Result<NoContent, ApiError> {
+pub async fn withdraw_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<AtPrice>,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::withdraw(&mut tx, path.offer_id, path.price_id, owner.by).await?;
     tx.commit().await?;
@@ -272,6 +296,10 @@ pub async fn withdraw_price(State(plane): State<Plane>, owner: Owner, Path(path)
     params(("offer_id" = Uuid, Path), ("price_id" = Uuid, Path)),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn withdraw_platform_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<AtPrice>) -> Result<NoContent, ApiError> {
+pub async fn withdraw_platform_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<AtPrice>,
+) -> Result<NoContent, ApiError> {
     withdraw_price(State(plane), owner, Path(path)).await
 }

@@ -170,7 +170,11 @@ fn url_of(text: &str) -> Result<Url, ApiError> {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<ProviderView>), Problems)
 )]
-pub async fn list_providers(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<ProviderView>>, ApiError> {
+pub async fn list_providers(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<ProviderView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::providers::list(&mut tx, owner.id, &sought).await?;
@@ -186,7 +190,11 @@ pub async fn list_providers(State(plane): State<Plane>, owner: Owner, Query(quer
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<ProviderView>), Problems)
 )]
-pub async fn list_platform_providers(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<ProviderView>>, ApiError> {
+pub async fn list_platform_providers(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<ProviderView>>, ApiError> {
     list_providers(State(plane), owner, Query(query)).await
 }
 
@@ -199,7 +207,11 @@ pub async fn list_platform_providers(State(plane): State<Plane>, owner: Owner, Q
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = ProviderView), Problems)
 )]
-pub async fn create_provider(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateProvider>) -> Result<Created<Tagged<ProviderView>>, ApiError> {
+pub async fn create_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateProvider>,
+) -> Result<Created<Tagged<ProviderView>>, ApiError> {
     let base_url = url_of(&request.base_url)?;
     let reachable = Reachable::judge(&plane.egress, &base_url).await?;
     let entry = ProviderEntry {
@@ -220,7 +232,10 @@ pub async fn create_provider(State(plane): State<Plane>, owner: Owner, Json(requ
     let row = control::create(&mut tx, entry, reachable, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("providers", row.id);
-    Ok(Created(location, Tagged(row.updated_at, ProviderView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, ProviderView::of(row)),
+    ))
 }
 
 /// Add a provider for everybody
@@ -231,7 +246,11 @@ pub async fn create_provider(State(plane): State<Plane>, owner: Owner, Json(requ
     request_body = CreateProvider,
     responses((status = 201, description = "Made.", body = ProviderView), Problems)
 )]
-pub async fn create_platform_provider(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateProvider>) -> Result<Created<Tagged<ProviderView>>, ApiError> {
+pub async fn create_platform_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateProvider>,
+) -> Result<Created<Tagged<ProviderView>>, ApiError> {
     create_provider(State(plane), owner, Json(request)).await
 }
 
@@ -243,7 +262,11 @@ pub async fn create_platform_provider(State(plane): State<Plane>, owner: Owner, 
     params(("organization_id" = OrganizationId, Path), ("provider_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = ProviderView), Problems)
 )]
-pub async fn show_provider(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<ProviderView>, ApiError> {
+pub async fn show_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<ProviderView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.provider_id).await?;
     Ok(Tagged(row.updated_at, ProviderView::of(row)))
@@ -257,7 +280,11 @@ pub async fn show_provider(State(plane): State<Plane>, owner: Owner, Path(path):
     params(("provider_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = ProviderView), Problems)
 )]
-pub async fn show_platform_provider(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<ProviderView>, ApiError> {
+pub async fn show_platform_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<ProviderView>, ApiError> {
     show_provider(State(plane), owner, Path(path)).await
 }
 
@@ -270,7 +297,13 @@ pub async fn show_platform_provider(State(plane): State<Plane>, owner: Owner, Pa
     params(("organization_id" = OrganizationId, Path), ("provider_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = ProviderView), Problems)
 )]
-pub async fn change_provider(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeProvider>) -> Result<Tagged<ProviderView>, ApiError> {
+pub async fn change_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeProvider>,
+) -> Result<Tagged<ProviderView>, ApiError> {
     let base_url = request.base_url.as_deref().map(url_of).transpose()?;
     let reachable = match &base_url {
         Some(url) => Some(Reachable::judge(&plane.egress, url).await?),
@@ -304,8 +337,21 @@ pub async fn change_provider(State(plane): State<Plane>, owner: Owner, Path(path
     params(("provider_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = ProviderView), Problems)
 )]
-pub async fn change_platform_provider(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeProvider>) -> Result<Tagged<ProviderView>, ApiError> {
-    change_provider(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeProvider>,
+) -> Result<Tagged<ProviderView>, ApiError> {
+    change_provider(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take a provider of the organization's own out of the catalog
@@ -316,7 +362,12 @@ pub async fn change_platform_provider(State(plane): State<Plane>, owner: Owner, 
     params(("organization_id" = OrganizationId, Path), ("provider_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_provider(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.provider_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -331,6 +382,11 @@ pub async fn remove_provider(State(plane): State<Plane>, owner: Owner, Path(path
     params(("provider_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_provider(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_provider(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_provider(State(plane), owner, Path(path), IfMatch(seen)).await
 }

@@ -3,21 +3,24 @@
 use axum::extract::State;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{owner::Owner, prices::PriceAmounts};
+use super::{
+    owner::{Owner, QuarantineQuery},
+    prices::PriceAmounts,
+};
 use crate::{
     admin::{
         Plane,
         error::ApiError,
         extract::{Json, Path, Query},
-        list::{Listed, paging},
+        list::Listed,
         openapi::Problems,
     },
-    base::{Moment, Order, OrganizationId, UserId},
+    base::{Moment, OrganizationId, UserId},
     catalog::{
-        Sought, Suspicion,
+        Suspicion,
         store::{
             self,
             quarantine::{Fate, QuarantinedPrice},
@@ -74,26 +77,6 @@ impl QuarantinedPriceView {
     }
 }
 
-/// The parameters of a list of prices in quarantine.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct QuarantineQuery {
-    /// How many at most; 50 when absent.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// Which end comes first: the newest (`desc`) when absent.
-    #[param(inline)]
-    order: Option<Order>,
-    /// Only those of this offer.
-    offer_id: Option<Uuid>,
-    /// Only those of which this became.
-    #[param(inline)]
-    status: Option<Fate>,
-}
-
 /// Which price.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct At {
@@ -108,11 +91,12 @@ pub struct At {
     params(("organization_id" = OrganizationId, Path), QuarantineQuery),
     responses((status = 200, description = "A page.", body = Listed<QuarantinedPriceView>), Problems)
 )]
-pub async fn list_quarantined_prices(State(plane): State<Plane>, owner: Owner, Query(query): Query<QuarantineQuery>) -> Result<Json<Listed<QuarantinedPriceView>>, ApiError> {
-    let sought = Sought {
-        offer: query.offer_id,
-        ..Sought::page(paging(query.limit, query.cursor.as_deref(), query.order)?)
-    };
+pub async fn list_quarantined_prices(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<QuarantineQuery>,
+) -> Result<Json<Listed<QuarantinedPriceView>>, ApiError> {
+    let sought = query.sought()?;
     let mut tx = owner.begin(&plane).await?;
     let prices = store::quarantine::list(&mut tx, owner.id, &sought, query.status).await?;
     let page = sought
@@ -129,7 +113,11 @@ pub async fn list_quarantined_prices(State(plane): State<Plane>, owner: Owner, Q
     params(QuarantineQuery),
     responses((status = 200, description = "A page.", body = Listed<QuarantinedPriceView>), Problems)
 )]
-pub async fn list_platform_quarantined_prices(State(plane): State<Plane>, owner: Owner, Query(query): Query<QuarantineQuery>) -> Result<Json<Listed<QuarantinedPriceView>>, ApiError> {
+pub async fn list_platform_quarantined_prices(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<QuarantineQuery>,
+) -> Result<Json<Listed<QuarantinedPriceView>>, ApiError> {
     list_quarantined_prices(State(plane), owner, Query(query)).await
 }
 
@@ -141,7 +129,11 @@ pub async fn list_platform_quarantined_prices(State(plane): State<Plane>, owner:
     params(("organization_id" = OrganizationId, Path), ("quarantined_price_id" = Uuid, Path)),
     responses((status = 200, description = "It counts.", body = QuarantinedPriceView), Problems)
 )]
-pub async fn release_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Json<QuarantinedPriceView>, ApiError> {
+pub async fn release_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Json<QuarantinedPriceView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let price = control::release(&mut tx, path.quarantined_price_id, owner.by).await?;
     tx.commit().await?;
@@ -156,7 +148,11 @@ pub async fn release_price(State(plane): State<Plane>, owner: Owner, Path(path):
     params(("quarantined_price_id" = Uuid, Path)),
     responses((status = 200, description = "It counts.", body = QuarantinedPriceView), Problems)
 )]
-pub async fn release_platform_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Json<QuarantinedPriceView>, ApiError> {
+pub async fn release_platform_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Json<QuarantinedPriceView>, ApiError> {
     release_price(State(plane), owner, Path(path)).await
 }
 
@@ -168,7 +164,11 @@ pub async fn release_platform_price(State(plane): State<Plane>, owner: Owner, Pa
     params(("organization_id" = OrganizationId, Path), ("quarantined_price_id" = Uuid, Path)),
     responses((status = 200, description = "The old one stays.", body = QuarantinedPriceView), Problems)
 )]
-pub async fn reject_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Json<QuarantinedPriceView>, ApiError> {
+pub async fn reject_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Json<QuarantinedPriceView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let price = control::reject(&mut tx, path.quarantined_price_id, owner.by).await?;
     tx.commit().await?;
@@ -183,6 +183,10 @@ pub async fn reject_price(State(plane): State<Plane>, owner: Owner, Path(path): 
     params(("quarantined_price_id" = Uuid, Path)),
     responses((status = 200, description = "The old one stays.", body = QuarantinedPriceView), Problems)
 )]
-pub async fn reject_platform_price(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Json<QuarantinedPriceView>, ApiError> {
+pub async fn reject_platform_price(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Json<QuarantinedPriceView>, ApiError> {
     reject_price(State(plane), owner, Path(path)).await
 }

@@ -117,7 +117,11 @@ pub struct At {
     params(("organization_id" = OrganizationId, Path), CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<SubstituteView>), Problems)
 )]
-pub async fn list_substitutes(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<SubstituteView>>, ApiError> {
+pub async fn list_substitutes(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<SubstituteView>>, ApiError> {
     let sought = query.sought(&owner)?;
     let mut tx = owner.begin(&plane).await?;
     let rows = store::substitutes::list(&mut tx, owner.id, &sought).await?;
@@ -133,7 +137,11 @@ pub async fn list_substitutes(State(plane): State<Plane>, owner: Owner, Query(qu
     params(CatalogQuery),
     responses((status = 200, description = "A page.", body = Listed<SubstituteView>), Problems)
 )]
-pub async fn list_platform_substitutes(State(plane): State<Plane>, owner: Owner, Query(query): Query<CatalogQuery>) -> Result<Json<Listed<SubstituteView>>, ApiError> {
+pub async fn list_platform_substitutes(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Query(query): Query<CatalogQuery>,
+) -> Result<Json<Listed<SubstituteView>>, ApiError> {
     list_substitutes(State(plane), owner, Query(query)).await
 }
 
@@ -146,7 +154,11 @@ pub async fn list_platform_substitutes(State(plane): State<Plane>, owner: Owner,
     params(("organization_id" = OrganizationId, Path)),
     responses((status = 201, description = "Made.", body = SubstituteView), Problems)
 )]
-pub async fn create_substitute(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateSubstitute>) -> Result<Created<Tagged<SubstituteView>>, ApiError> {
+pub async fn create_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateSubstitute>,
+) -> Result<Created<Tagged<SubstituteView>>, ApiError> {
     let CreateSubstitute {
         model_id,
         substitute_id,
@@ -154,11 +166,13 @@ pub async fn create_substitute(State(plane): State<Plane>, owner: Owner, Json(re
         note,
     } = request;
     let mut tx = owner.begin(&plane).await?;
-    let row =
-        control::create(&mut tx, model_id, substitute_id, position, note, owner.by).await?;
+    let row = control::create(&mut tx, model_id, substitute_id, position, note, owner.by).await?;
     tx.commit().await?;
     let location = owner.location("substitutes", row.id);
-    Ok(Created(location, Tagged(row.updated_at, SubstituteView::of(row))))
+    Ok(Created(
+        location,
+        Tagged(row.updated_at, SubstituteView::of(row)),
+    ))
 }
 
 /// Add a substitute for everybody
@@ -169,7 +183,11 @@ pub async fn create_substitute(State(plane): State<Plane>, owner: Owner, Json(re
     request_body = CreateSubstitute,
     responses((status = 201, description = "Made.", body = SubstituteView), Problems)
 )]
-pub async fn create_platform_substitute(State(plane): State<Plane>, owner: Owner, Json(request): Json<CreateSubstitute>) -> Result<Created<Tagged<SubstituteView>>, ApiError> {
+pub async fn create_platform_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Json(request): Json<CreateSubstitute>,
+) -> Result<Created<Tagged<SubstituteView>>, ApiError> {
     create_substitute(State(plane), owner, Json(request)).await
 }
 
@@ -181,7 +199,11 @@ pub async fn create_platform_substitute(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("substitute_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = SubstituteView), Problems)
 )]
-pub async fn show_substitute(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<SubstituteView>, ApiError> {
+pub async fn show_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<SubstituteView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let row = control::one(&mut tx, path.substitute_id).await?;
     Ok(Tagged(row.updated_at, SubstituteView::of(row)))
@@ -195,7 +217,11 @@ pub async fn show_substitute(State(plane): State<Plane>, owner: Owner, Path(path
     params(("substitute_id" = Uuid, Path)),
     responses((status = 200, description = "As it is.", body = SubstituteView), Problems)
 )]
-pub async fn show_platform_substitute(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>) -> Result<Tagged<SubstituteView>, ApiError> {
+pub async fn show_platform_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+) -> Result<Tagged<SubstituteView>, ApiError> {
     show_substitute(State(plane), owner, Path(path)).await
 }
 
@@ -208,7 +234,13 @@ pub async fn show_platform_substitute(State(plane): State<Plane>, owner: Owner, 
     params(("organization_id" = OrganizationId, Path), ("substitute_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = SubstituteView), Problems)
 )]
-pub async fn change_substitute(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeSubstitute>) -> Result<Tagged<SubstituteView>, ApiError> {
+pub async fn change_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeSubstitute>,
+) -> Result<Tagged<SubstituteView>, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     let patch = |entry: &mut SubstituteEntry| {
         set(&mut entry.position, request.position);
@@ -228,8 +260,21 @@ pub async fn change_substitute(State(plane): State<Plane>, owner: Owner, Path(pa
     params(("substitute_id" = Uuid, Path), IfMatch),
     responses((status = 200, description = "Changed.", body = SubstituteView), Problems)
 )]
-pub async fn change_platform_substitute(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch, Json(request): Json<ChangeSubstitute>) -> Result<Tagged<SubstituteView>, ApiError> {
-    change_substitute(State(plane), owner, Path(path), IfMatch(seen), Json(request)).await
+pub async fn change_platform_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+    Json(request): Json<ChangeSubstitute>,
+) -> Result<Tagged<SubstituteView>, ApiError> {
+    change_substitute(
+        State(plane),
+        owner,
+        Path(path),
+        IfMatch(seen),
+        Json(request),
+    )
+    .await
 }
 
 /// Take a substitute of the organization's own out of the catalog
@@ -240,7 +285,12 @@ pub async fn change_platform_substitute(State(plane): State<Plane>, owner: Owner
     params(("organization_id" = OrganizationId, Path), ("substitute_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_substitute(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     let mut tx = owner.begin(&plane).await?;
     control::remove(&mut tx, path.substitute_id, seen, owner.by).await?;
     tx.commit().await?;
@@ -255,6 +305,11 @@ pub async fn remove_substitute(State(plane): State<Plane>, owner: Owner, Path(pa
     params(("substitute_id" = Uuid, Path), IfMatch),
     responses((status = 204, description = "Gone."), Problems)
 )]
-pub async fn remove_platform_substitute(State(plane): State<Plane>, owner: Owner, Path(path): Path<At>, IfMatch(seen): IfMatch) -> Result<NoContent, ApiError> {
+pub async fn remove_platform_substitute(
+    State(plane): State<Plane>,
+    owner: Owner,
+    Path(path): Path<At>,
+    IfMatch(seen): IfMatch,
+) -> Result<NoContent, ApiError> {
     remove_substitute(State(plane), owner, Path(path), IfMatch(seen)).await
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::{
     base::NanoUsd,
-    catalog::quote::{PriceEntry, Quote},
+    catalog::quote::{PriceEntry, Quote, dollars},
 };
 
 /// A price as it is written. Numbers arrive as the text they were written with.
@@ -83,13 +83,4 @@ fn nanos(text: &str) -> Result<i64, String> {
     } else {
         amount
     })
-}
-
-/// Writes an amount with no more decimals than it needs.
-pub(crate) fn dollars(amount: i64) -> String {
-    let text = NanoUsd(amount.unsigned_abs()).to_string();
-    let text = text.trim_end_matches('0');
-    let text = text.strip_suffix('.').unwrap_or(text);
-    let sign = if amount < 0 { "-" } else { "" };
-    format!("{sign}{text}")
 }

@@ -187,17 +187,9 @@ fn all_twice(file: &CatalogFile, faults: &mut Vec<Fault>) {
         "credentials",
         keys.map(|one| format!("{}/{}", one.provider, one.name)),
     );
-    twice(
-        faults,
-        "offers",
-        file.offers.iter().map(OfferEntry::key),
-    );
+    twice(faults, "offers", file.offers.iter().map(OfferEntry::key));
     let substitutes = file.substitutes.iter();
-    twice(
-        faults,
-        "substitutes",
-        substitutes.map(SubstituteEntry::key),
-    );
+    twice(faults, "substitutes", substitutes.map(SubstituteEntry::key));
 }
 
 impl OfferEntry {

@@ -172,7 +172,10 @@ impl<'a> Draft<'a> {
             .into_iter()
             .flatten()
             .chain(shared)
-            .filter(|offer| self.wishes_of(owner).is_none_or(|wishes| wishes.allow(offer)))
+            .filter(|offer| {
+                self.wishes_of(owner)
+                    .is_none_or(|wishes| wishes.allow(offer))
+            })
             .map(|offer| Arc::clone(offer))
             .collect();
         let model = Arc::clone(&offers.first()?.model);

@@ -233,9 +233,7 @@ impl Catalog {
             return self.shared.chains.get(name);
         };
         let shared = (!own.are_all).then_some(&self.shared);
-        own.chains
-            .get(name)
-            .or_else(|| shared?.chains.get(name))
+        own.chains.get(name).or_else(|| shared?.chains.get(name))
     }
 
     fn find_pinned(&self, organization: OrganizationId, requested: &str) -> Option<Resolved> {

@@ -92,7 +92,11 @@ fn what_an_organization_brought_is_seen_by_nobody_else() {
         paid(ours, &shared, 1),
         paid(also_ours, &Arc::new(secret), 1),
     ];
-    let catalog = Catalog::new(offers(all), &[alias(None, "best", &[&shared])], HashMap::new());
+    let catalog = Catalog::new(
+        offers(all),
+        &[alias(None, "best", &[&shared])],
+        HashMap::new(),
+    );
     let providers = |who, name| {
         catalog
             .resolve(who, name)
@@ -114,7 +118,11 @@ fn what_an_organization_brought_is_seen_by_nobody_else() {
 
 #[test]
 fn an_unknown_name_is_answered_with_the_closest_ones() {
-    let catalog = Catalog::new(offers([paid(provider("a"), &model("gpt-4o-mini"), 1)]), &[], HashMap::new());
+    let catalog = Catalog::new(
+        offers([paid(provider("a"), &model("gpt-4o-mini"), 1)]),
+        &[],
+        HashMap::new(),
+    );
 
     let unknown = catalog.resolve(organization(1), "gpt-4o-mnii").unwrap_err();
 

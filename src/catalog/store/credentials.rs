@@ -77,16 +77,35 @@ pub struct NewCredential<'a> {
 /// `provider_credentials_name_uq` when the provider has a key of this name; `sealing_keys_retired_ck` when it is sealed
 /// with a retired key; else when the books refuse or are away.
 pub async fn put(tx: &mut OwnerTx, new: NewCredential<'_>) -> Result<(), StoreError> {
+    // No upsert: it would have to read the sealed columns, which nobody may.
+    let replaced = sqlx::query!(
+        "
+        update platform.provider_credentials
+        set position = $2, is_enabled = $3, sealing_key_id = $4, sealed_key = $5, sealed_secret = $6
+        where id = $1
+        ",
+        new.id.uuid(),
+        new.position,
+        new.is_enabled,
+        new.sealed.sealing_key_id,
+        new.sealed.sealed_key,
+        new.sealed.sealed_secret,
+    )
+    .execute(&mut **tx)
+    .await?;
+    if replaced.rows_affected() == 0 {
+        insert(tx, new).await?;
+    }
+    Ok(())
+}
+
+async fn insert(tx: &mut OwnerTx, new: NewCredential<'_>) -> Result<(), StoreError> {
     let owner = tx.owner().map(OrganizationId::uuid);
     sqlx::query!(
         "
         insert into platform.provider_credentials
             (id, organization_id, provider_id, name, position, is_enabled, sealing_key_id, sealed_key, sealed_secret)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        on conflict (id) do update
-        set position = excluded.position, is_enabled = excluded.is_enabled,
-            sealing_key_id = excluded.sealing_key_id, sealed_key = excluded.sealed_key,
-            sealed_secret = excluded.sealed_secret
         ",
         new.id.uuid(),
         owner,

@@ -1,5 +1,6 @@
 //! Offers in the books.
 
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -81,7 +82,8 @@ pub async fn list(
     sought: &Sought,
 ) -> Result<Vec<Row<OfferRow>>, StoreError> {
     let paging = &sought.paging;
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Columns,
         r#"
         select o.id, o.organization_id, o.provider_id, o.model_id, p.name as provider, m.name as model, o.upstream_name,
             o.tier, o.abilities, o.context_window, o.max_output, o.preference, o.is_enabled, o.source, o.stated_on,
@@ -115,52 +117,88 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let quote = row.input.zip(row.output).map(|(input, output)| Quote {
-            input,
-            cached_input: row.cached_input,
-            cache_write: row.cache_write,
-            output,
-            reasoning: row.reasoning,
-            per_request: row.per_request.unwrap_or_default(),
-        });
-        let abilities = row
-            .abilities
-            .map(|words| words.into_iter().map(of_word).collect());
+    rows.into_iter().map(Columns::row).collect()
+}
+
+/// An offer as the books hold it.
+struct Columns {
+    id: Uuid,
+    organization_id: Option<Uuid>,
+    provider_id: Uuid,
+    model_id: Uuid,
+    provider: String,
+    model: String,
+    upstream_name: String,
+    tier: String,
+    abilities: Option<Vec<String>>,
+    context_window: Option<i64>,
+    max_output: Option<i64>,
+    preference: i32,
+    is_enabled: bool,
+    source: String,
+    stated_on: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    input: Option<i64>,
+    cached_input: Option<i64>,
+    cache_write: Option<i64>,
+    output: Option<i64>,
+    reasoning: Option<i64>,
+    per_request: Option<i64>,
+    price_source: Option<String>,
+    price_stated_on: Option<NaiveDate>,
+    version: Option<String>,
+}
+
+impl Columns {
+    fn price(&self) -> Option<PriceEntry> {
+        let quote = Quote {
+            input: self.input?,
+            cached_input: self.cached_input,
+            cache_write: self.cache_write,
+            output: self.output?,
+            reasoning: self.reasoning,
+            per_request: self.per_request.unwrap_or_default(),
+        };
+        Some(PriceEntry {
+            quote,
+            source: self.price_source.clone().unwrap_or_default(),
+            stated_on: self.price_stated_on,
+        })
+    }
+
+    fn row(self) -> Result<Row<OfferRow>, StoreError> {
+        let price = self.price();
+        let abilities = self.abilities;
+        let abilities = abilities.map(|words| words.into_iter().map(of_word).collect());
         let entry = OfferEntry {
-            provider: row.provider,
-            model: row.model,
-            upstream_name: row.upstream_name,
-            tier: of_word(row.tier)?,
-            price: quote.map(|quote| PriceEntry {
-                quote,
-                source: row.price_source.unwrap_or_default(),
-                stated_on: row.price_stated_on,
-            }),
+            provider: self.provider,
+            model: self.model,
+            upstream_name: self.upstream_name,
+            tier: of_word(self.tier)?,
+            price,
             abilities: abilities.transpose()?,
-            context_window: row.context_window,
-            max_output: row.max_output,
-            preference: row.preference,
-            enabled: row.is_enabled,
-            source: row.source,
-            stated_on: row.stated_on,
+            context_window: self.context_window,
+            max_output: self.max_output,
+            preference: self.preference,
+            enabled: self.is_enabled,
+            source: self.source,
+            stated_on: self.stated_on,
             allowances: Vec::new(),
         };
-        found.push(Row {
-            id: row.id,
-            owner: row.organization_id.map(OrganizationId),
+        Ok(Row {
+            id: self.id,
+            owner: self.organization_id.map(OrganizationId),
             entry: OfferRow {
-                provider_id: row.provider_id,
-                model_id: row.model_id,
+                provider_id: self.provider_id,
+                model_id: self.model_id,
                 entry,
-                price_book: row.version,
+                price_book: self.version,
             },
-            created_at: Moment::from(row.created_at),
-            updated_at: Moment::from(row.updated_at),
-        });
+            created_at: Moment::from(self.created_at),
+            updated_at: Moment::from(self.updated_at),
+        })
     }
-    Ok(found)
 }
 
 /// Takes an offer out of the catalog, and its allowances; what was booked with it can still be read.

@@ -39,7 +39,13 @@ pub async fn create(
     CatalogRefused::unless_sound(faults_of_alias(&entry))?;
     let id = ModelId::new(by.now).uuid();
     store::aliases::put(tx, id, &entry, targets).await?;
-    record(tx, by, ("alias.create", "alias", id), json!({ "alias": entry })).await?;
+    record(
+        tx,
+        by,
+        ("alias.create", "alias", id),
+        json!({ "alias": entry }),
+    )
+    .await?;
     one(tx, id).await
 }
 

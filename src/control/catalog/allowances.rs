@@ -51,7 +51,11 @@ async fn must_sell(tx: &mut OwnerTx, provider: Uuid, offer: Uuid) -> Result<(), 
     match row {
         Ok(row) if row.entry.provider_id == provider => Ok(()),
         Ok(_) => {
-            let fault = Fault::new("offer_id", "is another provider's", "name one of this provider's");
+            let fault = Fault::new(
+                "offer_id",
+                "is another provider's",
+                "name one of this provider's",
+            );
             Err(CatalogRefused::Faulty(vec![fault]))
         }
         Err(CatalogRefused::Missing) => Err(CatalogRefused::NoSuch("offer_id")),

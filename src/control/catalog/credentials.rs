@@ -60,7 +60,10 @@ pub async fn create(
     let provider = providers::named(tx, "provider_id", new.provider).await?;
     let id = CredentialId::new(by.now);
     let origin = origin_of(&provider.entry.base_url);
-    let sealed = vault.seal(&trimmed(&new.secret), Place::of_credential(id, tx.owner(), &origin))?;
+    let sealed = vault.seal(
+        &trimmed(&new.secret),
+        Place::of_credential(id, tx.owner(), &origin),
+    )?;
     let credential = NewCredential {
         id,
         provider_id: new.provider,
@@ -73,7 +76,13 @@ pub async fn create(
     let details = json!({
         "provider": provider.entry.name, "name": new.name, "position": new.position, "is_enabled": new.is_enabled,
     });
-    record(tx, by, ("credential.create", "credential", id.uuid()), details).await?;
+    record(
+        tx,
+        by,
+        ("credential.create", "credential", id.uuid()),
+        details,
+    )
+    .await?;
     one(tx, id.uuid()).await
 }
 
@@ -84,7 +93,8 @@ fn trimmed(secret: &Secret) -> Secret {
 /// What cannot stand in a header is no key.
 fn fault_of(secret: &Secret) -> Option<Fault> {
     let text = secret.expose().trim();
-    let is_sound = (1..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    let is_sound =
+        (1..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     let what = "is empty, too long, or holds what cannot stand in a header";
     (!is_sound).then(|| Fault::new("secret", what, "check how it was copied"))
 }
@@ -184,7 +194,13 @@ pub async fn cancel_rotation(
     }
     store::credentials::put_pending(tx, id, None).await?;
     let details = json!({ "provider": row.entry.provider, "name": row.entry.name });
-    record(tx, by, ("credential.cancel_rotation", "credential", id), details).await?;
+    record(
+        tx,
+        by,
+        ("credential.cancel_rotation", "credential", id),
+        details,
+    )
+    .await?;
     one(tx, id).await
 }
 
@@ -230,7 +246,10 @@ pub async fn test(
     let sealed = sealed(&mut tx, id, which).await?;
     drop(tx);
     let origin = origin_of(&row.base_url);
-    let finding = match vault.open(&sealed, Place::of_credential(CredentialId(id), owner, &origin)) {
+    let finding = match vault.open(
+        &sealed,
+        Place::of_credential(CredentialId(id), owner, &origin),
+    ) {
         Ok(secret) => {
             let trial = Trial {
                 base_url: &row.base_url,

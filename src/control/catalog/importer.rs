@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::{AllowanceId, CredentialId, ModelId, Moment, OfferId, ProviderId},
     catalog::{
-        Holdings, Tier, Vault,
+        Holdings, PriceEntry, Tier, Vault,
         file::{AliasEntry, AllowanceEntry, CredentialEntry, OfferEntry, SubstituteEntry},
         holdings::{Held, HeldCredential},
         store::{self, credentials::NewCredential},
@@ -118,7 +118,8 @@ impl<'a> Importer<'a> {
         let is_it =
             |held: &&HeldCredential| held.provider_id == provider_id && held.name == wanted.name;
         let held = self.held.credentials.iter().find(is_it);
-        let id = CredentialId(held.map_or_else(|| CredentialId::new(self.now).uuid(), |held| held.id));
+        let id =
+            CredentialId(held.map_or_else(|| CredentialId::new(self.now).uuid(), |held| held.id));
         let place = Place::of_credential(id, self.tx.owner(), &origin);
         let has_same_secret = held.is_some() && self.holds(vault, id, wanted, place).await?;
         let is_same = held.is_some_and(|held| {
@@ -191,7 +192,11 @@ impl<'a> Importer<'a> {
                 .await?;
             self.changes.push(change);
         }
-        let Some(price) = wanted.price.clone().filter(|price| in_force.as_ref() != Some(price)) else {
+        let Some(price) = wanted
+            .price
+            .clone()
+            .filter(|price| in_force.as_ref() != Some(price))
+        else {
             return Ok(());
         };
         let book = self.book().await?;
@@ -204,7 +209,7 @@ impl<'a> Importer<'a> {
             from: None,
         };
         let verdict = take(self.tx, stated, self.now).await?;
-        self.note_price(&name, wanted.tier, in_force.is_some(), &verdict, &price);
+        self.note_price(&name, wanted.tier, in_force.as_ref(), &verdict, &price);
         Ok(())
     }
 
@@ -212,15 +217,15 @@ impl<'a> Importer<'a> {
         &mut self,
         name: &str,
         tier: Tier,
-        had_price: bool,
+        was: Option<&PriceEntry>,
         verdict: &Verdict,
-        price: &crate::catalog::PriceEntry,
+        price: &PriceEntry,
     ) {
         let kind = match verdict {
             Verdict::Known => return,
             // A free offer's price says nothing its tier does not say.
-            Verdict::Taken(_) if tier == Tier::Free && !had_price => return,
-            Verdict::Taken(_) | Verdict::Sourced if had_price => ChangeKind::Changed,
+            Verdict::Taken(_) if tier == Tier::Free && was.is_none() => return,
+            Verdict::Taken(_) | Verdict::Sourced if was.is_some() => ChangeKind::Changed,
             Verdict::Taken(_) | Verdict::Sourced => ChangeKind::Added,
             Verdict::Held(..) => ChangeKind::Quarantined,
         };
@@ -228,7 +233,7 @@ impl<'a> Importer<'a> {
             kind,
             what: "price",
             name: name.to_owned(),
-            detail: verdict.told(price),
+            detail: verdict.told(was, price),
         });
     }
 

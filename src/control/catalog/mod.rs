@@ -22,11 +22,11 @@ mod trail;
 
 use serde_json::json;
 
+use self::importer::Importer;
 pub use self::{
     change::{Change, ChangeKind},
     refused::CatalogRefused,
 };
-use self::importer::Importer;
 use crate::{
     audit::{self, By, Event},
     base::{Fault, OrganizationId},

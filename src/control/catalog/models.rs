@@ -31,7 +31,13 @@ pub async fn create(
     CatalogRefused::unless_sound(faults_of_model(&entry))?;
     let id = ModelId::new(by.now).uuid();
     store::models::put(tx, id, &entry).await?;
-    record(tx, by, ("model.create", "model", id), json!({ "model": entry })).await?;
+    record(
+        tx,
+        by,
+        ("model.create", "model", id),
+        json!({ "model": entry }),
+    )
+    .await?;
     one(tx, id).await
 }
 

@@ -31,13 +31,22 @@ pub async fn create(
     by: By,
 ) -> Result<Row<OfferRow>, CatalogRefused> {
     store::wait_for_others(tx).await?;
-    entry.provider = providers::named(tx, "provider_id", provider).await?.entry.name;
+    entry.provider = providers::named(tx, "provider_id", provider)
+        .await?
+        .entry
+        .name;
     entry.model = models::named(tx, "model_id", model).await?.entry.name;
     entry = entry.completed();
     CatalogRefused::unless_sound(faults_of_offer(&entry))?;
     let id = OfferId::new(by.now).uuid();
     store::offers::put(tx, id, provider, model, &entry).await?;
-    record(tx, by, ("offer.create", "offer", id), json!({ "offer": entry })).await?;
+    record(
+        tx,
+        by,
+        ("offer.create", "offer", id),
+        json!({ "offer": entry }),
+    )
+    .await?;
     if let Some(price) = &entry.price {
         let row = one(tx, id).await?;
         prices::first(tx, &row, price, by).await?;

@@ -3,12 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    book::content_hash,
-    offers::own_offer,
-    refused::CatalogRefused,
-    trail::record,
-};
+use super::{book::content_hash, offers::own_offer, refused::CatalogRefused, trail::record};
 use crate::{
     audit::By,
     base::{Fault, Moment, OfferId},
@@ -51,14 +46,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn told(&self, price: &PriceEntry) -> String {
-        let amounts = serde_json::to_string(&price.quote).unwrap_or_default();
+    pub(super) fn told(&self, was: Option<&PriceEntry>, price: &PriceEntry) -> String {
+        let is = &price.quote;
+        let was = was.map(|was| format!("{} -> ", was.quote)).unwrap_or_default();
         match self {
-            Self::Held(_, Suspicion::Jump) => format!("jumps more than tenfold to {amounts}"),
-            Self::Held(_, Suspicion::Zero) => format!("turns zero: {amounts}"),
-            Self::Held(_, Suspicion::Negative) => format!("is negative: {amounts}"),
-            Self::Taken(_) => amounts,
-            Self::Sourced | Self::Known => String::new(),
+            Self::Held(_, Suspicion::Jump) => format!("{was}{is} is a jump of more than ten times"),
+            Self::Held(_, Suspicion::Zero) => format!("{was}{is} turns zero"),
+            Self::Held(_, Suspicion::Negative) => format!("{was}{is} is negative"),
+            Self::Taken(_) => format!("{was}{is}"),
+            Self::Sourced => "read elsewhere or again".to_owned(),
+            Self::Known => String::new(),
         }
     }
 }
@@ -214,7 +211,11 @@ async fn book_of(
 ) -> Result<Uuid, StoreError> {
     let hash = content_hash(std::iter::once((row.entry.entry.key(), quote)));
     let id = OfferId::new(now).uuid();
-    let source = if source.is_empty() { "set by hand" } else { source };
+    let source = if source.is_empty() {
+        "set by hand"
+    } else {
+        source
+    };
     store::price_books::known(tx, id, &hash, source).await
 }
 

@@ -34,7 +34,9 @@ impl Reachable {
     pub async fn judge(guard: &Guard, url: &url::Url) -> Result<Self, CatalogRefused> {
         match guard.resolve_url(url).await {
             Ok(_) | Err(NoAddress::Unresolvable) => Ok(Self(())),
-            Err(NoAddress::Forbidden(forbidden)) => Err(CatalogRefused::Faulty(vec![fault(forbidden)])),
+            Err(NoAddress::Forbidden(forbidden)) => {
+                Err(CatalogRefused::Faulty(vec![fault(forbidden)]))
+            }
         }
     }
 }

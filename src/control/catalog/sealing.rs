@@ -6,11 +6,7 @@ use crate::{
     base::CredentialId,
     catalog::{
         Vault,
-        store::{
-            self,
-            credentials::SealedCredential,
-            sealing::Unwrapped,
-        },
+        store::{self, credentials::SealedCredential, sealing::Unwrapped},
         vault::{Place, origin_of},
     },
     store::{Postgres, StoreError, seal::NotRewrapped},
@@ -98,6 +94,8 @@ fn sealed_anew(vault: &Vault, one: &Unwrapped) -> Result<SealedCredential, NotRe
     let pending = one.sealed.pending.as_ref();
     Ok(SealedCredential {
         current: vault.rewrap(&one.sealed.current, place)?,
-        pending: pending.map(|sealed| vault.rewrap(sealed, place)).transpose()?,
+        pending: pending
+            .map(|sealed| vault.rewrap(sealed, place))
+            .transpose()?,
     })
 }

@@ -34,7 +34,10 @@ pub async fn create(
     store::wait_for_others(tx).await?;
     let entry = SubstituteEntry {
         model: models::named(tx, "model_id", model).await?.entry.name,
-        substitute: models::named(tx, "substitute_id", substitute).await?.entry.name,
+        substitute: models::named(tx, "substitute_id", substitute)
+            .await?
+            .entry
+            .name,
         position,
         note,
     };
