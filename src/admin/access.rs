@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 
+use super::throttle::Throttle;
 use crate::tenancy::permission::Permission;
 
 /// Who may use an operation.
@@ -43,4 +44,6 @@ pub struct Operation {
     pub access: Access,
     /// The query parameters it knows; others are refused.
     pub query: Vec<String>,
+    /// How it may not be tried too often.
+    pub throttle: Option<Throttle>,
 }

@@ -15,6 +15,7 @@ use super::{
     Plane,
     access::{Access, Operation},
     openapi,
+    throttle::Throttle,
 };
 
 /// The operations of the API while they are listed.
@@ -39,13 +40,29 @@ impl Doors {
 
     /// Adds what `routes!` made, for those whom `access` lets in.
     #[must_use]
-    pub fn at(mut self, access: Access, routes: UtoipaMethodRouter<Plane>) -> Self {
+    pub fn at(self, access: Access, routes: UtoipaMethodRouter<Plane>) -> Self {
+        self.add(access, None, routes)
+    }
+
+    /// Adds what `routes!` made, for anybody, but not too often.
+    #[must_use]
+    pub fn throttled(self, throttle: Throttle, routes: UtoipaMethodRouter<Plane>) -> Self {
+        self.add(Access::Public, Some(throttle), routes)
+    }
+
+    fn add(
+        mut self,
+        access: Access,
+        throttle: Option<Throttle>,
+        routes: UtoipaMethodRouter<Plane>,
+    ) -> Self {
         let (schemas, mut paths, handlers) = routes;
         for (path, item) in &mut paths.paths {
             for (method, operation) in operations_of(item) {
                 secure(operation, access);
                 openapi::complete(operation, &method);
-                self.table.insert(&method, path, operation, access);
+                let known = known(&method, path, operation, access, throttle);
+                self.table.0.insert((method, path.clone()), Arc::new(known));
             }
         }
         self.router = self.router.routes((schemas, paths, handlers));
@@ -66,26 +83,6 @@ impl Default for Doors {
 }
 
 impl Table {
-    fn insert(&mut self, method: &Method, path: &str, operation: &path::Operation, access: Access) {
-        let parameters = operation.parameters.iter().flatten();
-        let parameters = parameters.filter_map(|parameter| match parameter {
-            RefOr::T(parameter) => Some(parameter),
-            RefOr::Ref(_) => None,
-        });
-        let query = parameters
-            .filter(|parameter| parameter.parameter_in == ParameterIn::Query)
-            .map(|parameter| parameter.name.clone());
-        let known = Operation {
-            method: method.clone(),
-            path: path.to_owned(),
-            id: operation.operation_id.clone().unwrap_or_default(),
-            access,
-            query: query.collect(),
-        };
-        self.0
-            .insert((method.clone(), path.to_owned()), Arc::new(known));
-    }
-
     /// Returns the operation behind a method and a path of the router; HEAD is what GET is.
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Option<Arc<Operation>> {
@@ -115,6 +112,31 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut path
     slots
         .into_iter()
         .filter_map(|(method, slot)| slot.as_mut().map(|operation| (method, operation)))
+}
+
+/// What the layers must know of an operation.
+fn known(
+    method: &Method,
+    path: &str,
+    operation: &path::Operation,
+    access: Access,
+    throttle: Option<Throttle>,
+) -> Operation {
+    let parameters = operation.parameters.iter().flatten();
+    let query = parameters.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+            Some(parameter.name.clone())
+        }
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    });
+    Operation {
+        method: method.clone(),
+        path: path.to_owned(),
+        id: operation.operation_id.clone().unwrap_or_default(),
+        access,
+        query: query.collect(),
+        throttle,
+    }
 }
 
 /// Writes into the document who may use an operation.

@@ -1,29 +1,63 @@
 //! Every route of the sidecar, on one page, each with who may use it.
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{StatusCode, header},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::{Router, http::header, routing::get};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use super::{
     Plane,
     access::Access,
-    catalog,
+    audit, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
-    gate::gate,
-    version,
+    health, layers, security, version,
 };
+use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    let doors = Doors::new().at(Access::Public, routes!(version::show_version));
+    let doors = Doors::new()
+        .at(Access::Public, routes!(version::show_version))
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::list_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::export_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::verify_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::show_audit_checkpoint),
+        )
+        .at(
+            Access::Member(Permission::SecurityRead),
+            routes!(security::list_security_findings),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::list_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::export_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::verify_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::show_platform_audit_checkpoint),
+        )
+        .at(
+            Access::Platform,
+            routes!(security::list_platform_security_findings),
+        );
     catalog::of_platform(catalog::of_organizations(doors))
 }
 
@@ -46,61 +80,23 @@ pub fn api(plane: Plane) -> Router {
     let (operations, table, document) = doors().open();
     let document = serde_json::to_string(&document).unwrap_or_default();
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    let serve_document = async move || (kind, document);
-    let name = from_fn_with_state(table, name_operation);
-    operations
-        .layer(from_fn_with_state(plane.clone(), gate))
-        .layer(name)
-        .route("/api/openapi.json", get(serve_document))
-        .merge(health())
+    let everything = layers::around_operations(operations, &plane)
+        .route("/api/openapi.json", get(async move || (kind, document)))
+        .merge(docs::pages())
+        .merge(health::probes())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .fallback(async || ApiError::NotFound)
-        .with_state(plane)
-}
-
-/// Tells the layers around a handler which operation it is.
-async fn name_operation(
-    State(table): State<Table>,
-    path: axum::extract::MatchedPath,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if let Some(operation) = table.find(request.method(), path.as_str()) {
-        request.extensions_mut().insert(operation);
-    }
-    next.run(request).await
+        .fallback(async || ApiError::NotFound);
+    layers::around_everything(everything, table, &plane).with_state(plane)
 }
 
 /// Returns what the operations listener serves.
 pub fn operations(plane: Plane) -> Router {
     // A scraper that was given the bare address finds the metrics too.
     let metrics = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/", get(metrics));
-    health()
+        .route("/metrics", get(health::metrics))
+        .route("/", get(health::metrics));
+    health::probes()
         .merge(metrics)
         .fallback(async || ApiError::NotFound)
         .with_state(plane)
-}
-
-fn health() -> Router<Plane> {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readiness))
-}
-
-async fn metrics(State(plane): State<Plane>) -> impl IntoResponse {
-    let kind = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
-    (kind, plane.metrics.render())
-}
-
-/// Ready while Postgres answers and nobody has told us to stop; says which is missing, never where it is.
-async fn readiness(State(plane): State<Plane>) -> (StatusCode, &'static str) {
-    if *plane.stopping.borrow() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    match plane.postgres.acquire().await {
-        Ok(_) => (StatusCode::OK, "ok\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "postgres is away\n"),
-    }
 }

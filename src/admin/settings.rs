@@ -1,10 +1,14 @@
 //! What the sidecar may be told: addresses, origins, patience.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::throttle::Rates;
 use crate::base::Fault;
 
 /// The settings of the sidecar.
@@ -19,8 +23,18 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The balancers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Most connections at once from one address; trusted proxies are exempt.
+    pub max_connections_per_address: usize,
+    /// How long a caller may take to send a head, and to begin the next one, in seconds.
+    pub header_deadline_s: u64,
+    /// How long a request may take, its body included, in seconds.
+    pub deadline_s: u64,
     /// How long open requests may end in after a signal to stop.
     pub drain_s: u64,
+    /// How often sign-in, registration and reset may be tried.
+    pub throttle: Rates,
 }
 
 /// The port of the API by default.
@@ -29,6 +43,10 @@ const PORT: u16 = 8081;
 const OPERATIONS_PORT: u16 = 9465;
 /// The longest drain that still is one: an hour.
 const LONGEST_DRAIN_S: u64 = 3600;
+/// The longest deadline that still is one: ten minutes.
+const LONGEST_DEADLINE_S: u64 = 600;
+/// More descriptors than a process is given.
+const MOST_CONNECTIONS: usize = 1_000_000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -37,6 +55,11 @@ impl Default for Settings {
             operations_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT)),
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            max_connections: 1_024,
+            max_connections_per_address: 256,
+            header_deadline_s: 10,
+            deadline_s: 30,
+            throttle: Rates::default(),
             drain_s: 30,
         }
     }
@@ -58,7 +81,37 @@ impl Settings {
                     "write scheme and host as a browser sends them: https://console.example.com",
                 )
             });
-        drain.into_iter().chain(origins).collect()
+        let deadline = Fault::unless_within("deadline_s", self.deadline_s, 1..=LONGEST_DEADLINE_S);
+        let header = Fault::unless_within(
+            "header_deadline_s",
+            self.header_deadline_s,
+            1..=LONGEST_DEADLINE_S,
+        );
+        let connections = [
+            ("max_connections", self.max_connections),
+            (
+                "max_connections_per_address",
+                self.max_connections_per_address,
+            ),
+        ];
+        let connections = connections
+            .into_iter()
+            .filter_map(|(path, most)| Fault::unless_within(path, most, 1..=MOST_CONNECTIONS));
+        let throttle = self.throttle.validate().into_iter();
+        drain
+            .into_iter()
+            .chain(deadline)
+            .chain(header)
+            .chain(connections)
+            .chain(origins)
+            .chain(throttle.map(|fault| fault.under("throttle")))
+            .collect()
+    }
+
+    /// Returns how long a request may take.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_s)
     }
 }
 

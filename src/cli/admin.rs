@@ -1,6 +1,6 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::Clock,
     config::Config,
+    base::Clock,
     control::catalog::sealing::{NotSealing, Round, rewrap},
     egress::Guard,
     store::{
+        Vault,
         postgres::{Postgres, Role},
-        seal::Vault,
     },
     telemetry,
 };
@@ -47,15 +47,17 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
-    let plane = Plane {
-        settings: Arc::new(config.admin.clone()),
-        postgres: Postgres::connect(&config.database, Role::Admin)?,
-        vault: Arc::new(config.security.vault()?),
-        egress: Arc::new(Guard::new(config.egress.clone(), Clock::System)),
-        clock: Clock::System,
-        metrics: Metrics::new()?,
+    let postgres = Postgres::connect(&config.database, Role::Admin)?;
+    let vault = config.security.vault()?;
+    let guard = Guard::new(config.egress.clone(), Clock::System);
+    let plane = Plane::new(
+        config.admin.clone(),
+        postgres,
+        vault,
+        guard,
+        Metrics::new()?,
         stopping,
-    };
+    );
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {

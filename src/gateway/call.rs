@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use pingora::protocols::http::ServerSession;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use super::{
     drain::Phase,
     exchange::Exchange,
     forward::Call,
-    framing, local,
+    framing, head, local,
     metrics::EndedCall,
     path::{self, Target},
     raw,
@@ -199,7 +199,7 @@ pub(super) fn path_and_query(path: &str, query: Option<&str>) -> String {
 
 /// Collects what the caller attached for attribution, within bounds.
 pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
-    let text = |name: &str| {
+    let text = |name: &HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         (value.len() <= MAX_ATTRIBUTION).then(|| value.to_owned())
     };
@@ -218,7 +218,7 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
     if let Some(metadata) = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
         tags.insert("metadata".to_owned(), metadata);
     }
-    if let Some(written) = text("x-synaxis-tags") {
+    if let Some(written) = text(&head::TAGS) {
         let list = written
             .split(',')
             .map(|tag| Value::String(tag.trim().to_owned()))
@@ -226,7 +226,7 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
         tags.insert("tags".to_owned(), Value::Array(list));
     }
     Attribution {
-        client_request_id: text("x-client-request-id").or_else(|| text("x-request-id")),
+        client_request_id: text(&head::CLIENT_REQUEST_ID).or_else(|| text(&head::REQUEST_ID)),
         tags: Value::Object(tags),
         requested_model: ask.model.clone(),
         is_stream: ask.is_stream,

@@ -11,3 +11,4 @@ pub mod seal;
 pub use owner::OwnerTx;
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
 pub use scope::{OrgTx, Scope, Whose};
+pub use seal::Vault;

@@ -243,7 +243,8 @@ impl Postgres {
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn acquire(&self) -> Result<PoolConnection, StoreError> {
-        Ok(self.pool.acquire().await?)
+        // Whatever keeps us from a connection, trying again later may help.
+        self.pool.acquire().await.map_err(StoreError::Unreachable)
     }
 
     /// Begins a transaction that sees no tenant: for the definer's functions.
@@ -251,7 +252,7 @@ impl Postgres {
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        self.pool.begin().await.map_err(StoreError::Unreachable)
     }
 
     /// Begins a transaction that writes nothing and sees one instant of the books, however long it reads.

@@ -10,6 +10,7 @@ use chacha20poly1305::{
     Key, XChaCha20Poly1305, XNonce,
     aead::{Aead, Generate, KeyInit, Payload},
 };
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -31,6 +32,7 @@ pub struct Vault {
 
 struct SealingKey {
     id: String,
+    digests: Hmac<Sha256>,
     cipher: XChaCha20Poly1305,
 }
 
@@ -120,6 +122,17 @@ impl Vault {
         &self.current.id
     }
 
+    /// Returns a digest of `parts` that nobody makes without the sealing key. `label` keeps purposes apart.
+    #[must_use]
+    pub fn digest(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.current.digests.clone();
+        for part in std::iter::once(&label.as_bytes()).chain(parts) {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
     /// Seals `plaintext` for one place.
     ///
     /// # Errors
@@ -203,8 +216,13 @@ impl SealingKey {
         let key = digest(&[b"synaxis sealing key", text.as_bytes()]);
         let name = digest(&[b"synaxis sealing key id", &*key]);
         let id = name.iter().take(8).map(|byte| format!("{byte:02x}"));
+        let digests = digest(&[b"synaxis digest key", text.as_bytes()]);
+        let mut block = Zeroizing::new([0; 64]);
+        let (first, _) = block.split_at_mut(digests.len());
+        first.copy_from_slice(&*digests);
         Ok(Self {
             id: id.collect(),
+            digests: Hmac::new((&*block).into()),
             cipher: XChaCha20Poly1305::new(&Key::from(*key)),
         })
     }
@@ -417,6 +435,17 @@ mod tests {
 
         let alone = Vault::new(&Secret::new(new)).unwrap();
         assert_eq!(alone.open(&rewrapped, place()).unwrap().expose(), "sk");
+    }
+
+    #[test]
+    fn a_digest_tells_purposes_parts_and_keys_apart() {
+        let of = |key: &str, label: &str, parts: &[&[u8]]| vault(key).digest(label, parts);
+
+        let one = of("abcd", "x", &[b"ab", b"c"]);
+        assert_eq!(one, of("abcd", "x", &[b"ab", b"c"]));
+        assert_ne!(one, of("abcd", "x", &[b"a", b"bc"]));
+        assert_ne!(one, of("abcd", "y", &[b"ab", b"c"]));
+        assert_ne!(one, of("efgh", "x", &[b"ab", b"c"]));
     }
 
     #[test]
