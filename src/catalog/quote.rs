@@ -162,7 +162,10 @@ impl fmt::Display for Quote {
             ("cache_write", self.cache_write),
             ("output", Some(self.output)),
             ("reasoning", self.reasoning),
-            ("per_request", Some(self.per_request).filter(|amount| *amount != 0)),
+            (
+                "per_request",
+                Some(self.per_request).filter(|amount| *amount != 0),
+            ),
         ];
         for (name, amount) in others {
             if let Some(amount) = amount {

@@ -1,6 +1,6 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    config::Config,
     base::Clock,
+    config::Config,
     control::catalog::sealing::{NotSealing, Round, rewrap},
     egress::Guard,
     store::{

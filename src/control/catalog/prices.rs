@@ -48,7 +48,9 @@ pub enum Verdict {
 impl Verdict {
     pub(super) fn told(&self, was: Option<&PriceEntry>, price: &PriceEntry) -> String {
         let is = &price.quote;
-        let was = was.map(|was| format!("{} -> ", was.quote)).unwrap_or_default();
+        let was = was
+            .map(|was| format!("{} -> ", was.quote))
+            .unwrap_or_default();
         match self {
             Self::Held(_, Suspicion::Jump) => format!("{was}{is} is a jump of more than ten times"),
             Self::Held(_, Suspicion::Zero) => format!("{was}{is} turns zero"),

@@ -122,6 +122,10 @@ async fn api(settings: Settings) -> Api {
         settings,
         database.open(Role::Admin),
         vault,
+        synaxis::egress::Guard::new(
+            synaxis::egress::Settings::default(),
+            synaxis::base::Clock::System,
+        ),
         metrics,
         stopping,
     );
