@@ -29,7 +29,7 @@ use crate::base::tasks::Tasks;
 
 /// The most headers a request may have.
 const MOST_HEADERS: usize = 64;
-/// The largest head, in bytes.
+/// The largest head, in bytes; one read more may pass.
 const LARGEST_HEAD: usize = 32 * 1024;
 /// How long to rest when no connection can be taken, such as for want of descriptors.
 const REST: Duration = Duration::from_millis(50);

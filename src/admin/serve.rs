@@ -87,7 +87,9 @@ mod tests {
     use crate::{
         admin::{Metrics, Plane, Settings},
         base::{Clock, Secret, tasks::Tasks},
+        control::identity::Door,
         egress::{self, Guard},
+        identity::{self, mail},
         store::{
             Vault,
             postgres::{self, Postgres, Role},
@@ -101,6 +103,14 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("read");
         text
+    }
+
+    fn door(postgres: Postgres) -> Door {
+        let mail = mail::Settings::default();
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let settings = identity::Settings::default();
+        let tasks = Tasks::default();
+        Door::open(settings, &mail, vault, postgres, &tasks).expect("a door")
     }
 
     #[tokio::test]
@@ -124,7 +134,7 @@ mod tests {
         let metrics = Metrics::new().expect("named once");
         let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
         let guard = Guard::new(egress::Settings::default(), Clock::System);
-        let plane = Plane::new(settings, postgres, vault, guard, metrics, stopping);
+        let plane = Plane::new(settings, door(postgres), vault, guard, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

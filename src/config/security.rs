@@ -16,7 +16,7 @@ pub struct Security {
     /// Earlier sealing keys: what they seal still opens and is sealed anew by the sidecar; what they chained in the
     /// audit log is still believed.
     pub previous_sealing_keys: Vec<Secret>,
-    /// Signs the sidecar's tokens.
+    /// Seals the keys that sign the sidecar's tokens; the sealing key does when absent.
     pub jwt_key: Option<Secret>,
 }
 
