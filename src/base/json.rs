@@ -183,7 +183,7 @@ mod tests {
         object.close();
 
         let expected = json!({"say \"hi\"": "naïve\n\"\\\u{1b} €", "id": id, "count": -3, "half": 0.5, "none": null,
-            "is_so": true, "at": "2026-11-18T10:15:23.456Z", "shown": "Some(\"a\\tb\")", "list": [1, 2]});
+            "is_so": true, "at": "2026-11-18T11:08:43.456Z", "shown": "Some(\"a\\tb\")", "list": [1, 2]});
         assert_eq!(read(&out), expected);
     }
 
