@@ -1,6 +1,9 @@
 //! All the sidecar's metrics, on one page.
 
-use prometheus::Error;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use prometheus::{Error, HistogramVec, IntCounterVec};
 
 use crate::telemetry::Registry;
 
@@ -8,7 +11,15 @@ use crate::telemetry::Registry;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    throttled: IntCounterVec,
 }
+
+/// The upper bounds of durations, in seconds: from a look-up to a password's hash behind others.
+const SECONDS: [f64; 10] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+];
 
 impl Metrics {
     /// Registers every metric.
@@ -18,16 +29,52 @@ impl Metrics {
     /// When a name is malformed or taken: a fault of this page.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let labels = ["version"];
         let build = registry.gauges(
             "synaxis_build_info",
             "Which build this is; always 1",
-            &labels,
+            &["version"],
         )?;
         build
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1.0);
-        Ok(Self { registry })
+        Ok(Self {
+            requests: registry.int_counters(
+                "synaxis_admin_requests_total",
+                "Requests to the admin API, by operation and class of status",
+                &["operation", "status_class"],
+            )?,
+            durations: registry.histograms(
+                "synaxis_admin_request_duration_seconds",
+                "How long requests to the admin API took, by operation",
+                &SECONDS,
+                &["operation"],
+            )?,
+            throttled: registry.int_counters(
+                "synaxis_admin_throttled_total",
+                "Tries refused for being one too many, by what was tried and what was counted",
+                &["action", "subject"],
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts an answer. `operation` is one of the page, or `none`.
+    pub fn answered(&self, operation: &str, status: StatusCode, took: Duration) {
+        let class = match status.as_u16() {
+            ..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        self.requests.with_label_values(&[operation, class]).inc();
+        let durations = self.durations.with_label_values(&[operation]);
+        durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts a try that was one too many.
+    pub fn throttled(&self, action: &str, subject: &str) {
+        self.throttled.with_label_values(&[action, subject]).inc();
     }
 
     /// Returns every metric in Prometheus' text format.

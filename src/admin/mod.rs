@@ -2,27 +2,92 @@
 
 pub mod settings;
 
+pub mod access;
+pub mod doors;
+pub mod openapi;
 pub mod router;
 
+pub mod layers;
+
+pub mod bound;
+pub mod cors;
+pub mod csrf;
+pub mod gate;
+pub mod headers;
+pub mod idempotency;
+pub mod known;
+pub mod observe;
+pub mod throttle;
+
 pub mod error;
+pub mod etag;
+pub mod extract;
+pub mod list;
+
+pub mod docs;
+pub mod health;
 pub mod metrics;
 pub mod serve;
+pub mod store;
+
+pub mod version;
 
 pub use metrics::Metrics;
 pub use serve::{Listeners, serve};
 pub use settings::Settings;
 
+use std::sync::{Arc, atomic::AtomicBool};
+
 use tokio::sync::watch;
 
-use crate::store::postgres::Postgres;
+use crate::{
+    base::{Clock, tasks::Tasks},
+    store::{Postgres, Vault},
+};
 
 /// What the sidecar uses.
 #[derive(Clone, Debug)]
 pub struct Plane {
+    /// What it was told.
+    pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// What seals whatever must be kept secret.
+    pub vault: Arc<Vault>,
+    /// The time of day.
+    pub clock: Clock,
+    /// What runs in the background.
+    pub tasks: Tasks,
+    /// The origins organizations let read.
+    pub tenant_origins: cors::TenantOrigins,
+    /// Turns true when Postgres has answered for the first time.
+    pub has_started: Arc<AtomicBool>,
     /// What is counted.
     pub metrics: Metrics,
     /// Turns true when the sidecar is told to stop.
     pub stopping: watch::Receiver<bool>,
+}
+
+impl Plane {
+    /// Puts together what a sidecar uses, before it has done anything.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        postgres: Postgres,
+        vault: Vault,
+        metrics: Metrics,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            postgres,
+            vault: Arc::new(vault),
+            clock: Clock::default(),
+            tasks: Tasks::default(),
+            tenant_origins: cors::TenantOrigins::default(),
+            has_started: Arc::default(),
+            metrics,
+            stopping,
+        }
+    }
 }

@@ -1,69 +1,59 @@
-//! Every route of the sidecar, on one page.
+//! Every route of the sidecar, on one page, each with who may use it.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-    routing::get,
+use axum::{Router, http::header, routing::get};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
+
+use super::{
+    Plane,
+    access::Access,
+    docs,
+    doors::{Doors, Table},
+    error::ApiError,
+    health, layers, version,
 };
-use serde::Serialize;
 
-use super::{Plane, error::ApiError};
+/// Every operation of the API. A new one is one line here.
+fn doors() -> Doors {
+    Doors::new().at(Access::Public, routes!(version::show_version))
+}
+
+/// Returns the OpenAPI document of all operations.
+#[must_use]
+pub fn document() -> OpenApi {
+    let (_, _, document) = doors().open();
+    document
+}
+
+/// Returns who may use which operation.
+#[must_use]
+pub fn table() -> Table {
+    let (_, table, _) = doors().open();
+    table
+}
 
 /// Returns what the public listener serves.
 pub fn api(plane: Plane) -> Router {
-    let api = Router::new().route("/api/v1/version", get(version));
-    api.merge(health())
+    let (operations, table, document) = doors().open();
+    let document = serde_json::to_string(&document).unwrap_or_default();
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    let everything = layers::around_operations(operations, &plane)
+        .route("/api/openapi.json", get(async move || (kind, document)))
+        .merge(docs::pages())
+        .merge(health::probes())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .fallback(async || ApiError::NotFound)
-        .with_state(plane)
+        .fallback(async || ApiError::NotFound);
+    layers::around_everything(everything, table, &plane).with_state(plane)
 }
 
 /// Returns what the operations listener serves.
 pub fn operations(plane: Plane) -> Router {
     // A scraper that was given the bare address finds the metrics too.
     let metrics = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/", get(metrics));
-    health()
+        .route("/metrics", get(health::metrics))
+        .route("/", get(health::metrics));
+    health::probes()
         .merge(metrics)
         .fallback(async || ApiError::NotFound)
         .with_state(plane)
-}
-
-fn health() -> Router<Plane> {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readiness))
-}
-
-/// The answer to `GET /api/v1/version`.
-#[derive(Serialize)]
-struct Version {
-    name: &'static str,
-    version: &'static str,
-}
-
-async fn version() -> Json<Version> {
-    Json(Version {
-        name: env!("CARGO_PKG_NAME"),
-        version: env!("CARGO_PKG_VERSION"),
-    })
-}
-
-async fn metrics(State(plane): State<Plane>) -> impl IntoResponse {
-    let kind = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
-    (kind, plane.metrics.render())
-}
-
-/// Ready while Postgres answers and nobody has told us to stop; says which is missing, never where it is.
-async fn readiness(State(plane): State<Plane>) -> (StatusCode, &'static str) {
-    if *plane.stopping.borrow() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    match plane.postgres.acquire().await {
-        Ok(_) => (StatusCode::OK, "ok\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "postgres is away\n"),
-    }
 }

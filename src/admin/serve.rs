@@ -1,6 +1,6 @@
 //! Serves both listeners until told to stop, and lets open requests end first.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::{net::TcpListener, sync::watch};
@@ -71,7 +71,8 @@ async fn serve_one(
     let stop = async move {
         let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
     };
-    axum::serve(listener, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(stop)
         .await
 }
@@ -107,7 +108,10 @@ mod tests {
     use crate::{
         admin::{Metrics, Plane, Settings},
         base::{Secret, tasks::Tasks},
-        store::postgres::{self, Postgres, Role},
+        store::{
+            Vault,
+            postgres::{self, Postgres, Role},
+        },
     };
 
     async fn answer(address: std::net::SocketAddr, path: &str) -> String {
@@ -138,11 +142,8 @@ mod tests {
         let (stop, stopping) = watch::channel(false);
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
         let metrics = Metrics::new().expect("named once");
-        let plane = Plane {
-            postgres,
-            metrics,
-            stopping,
-        };
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let plane = Plane::new(settings, postgres, vault, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

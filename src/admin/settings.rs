@@ -1,9 +1,14 @@
 //! What the sidecar may be told: addresses, origins, patience.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::throttle::Rates;
 use crate::base::Fault;
 
 /// The settings of the sidecar.
@@ -16,8 +21,14 @@ pub struct Settings {
     pub operations_listen: SocketAddr,
     /// The exact origins a browser may call from, such as `https://console.example.com`.
     pub origins: Vec<String>,
+    /// The balancers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a request may take, its body included, in seconds.
+    pub deadline_s: u64,
     /// How long open requests may end in after a signal to stop.
     pub drain_s: u64,
+    /// How often sign-in, registration and reset may be tried.
+    pub throttle: Rates,
 }
 
 /// The port of the API by default.
@@ -26,6 +37,8 @@ const PORT: u16 = 8081;
 const OPERATIONS_PORT: u16 = 9465;
 /// The longest drain that still is one: an hour.
 const LONGEST_DRAIN_S: u64 = 3600;
+/// The longest deadline that still is one: ten minutes.
+const LONGEST_DEADLINE_S: u64 = 600;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -33,6 +46,9 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
             operations_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT)),
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            deadline_s: 30,
+            throttle: Rates::default(),
             drain_s: 30,
         }
     }
@@ -54,7 +70,20 @@ impl Settings {
                     "write scheme and host as a browser sends them: https://console.example.com",
                 )
             });
-        drain.into_iter().chain(origins).collect()
+        let deadline = Fault::unless_within("deadline_s", self.deadline_s, 1..=LONGEST_DEADLINE_S);
+        let throttle = self.throttle.validate().into_iter();
+        drain
+            .into_iter()
+            .chain(deadline)
+            .chain(origins)
+            .chain(throttle.map(|fault| fault.under("throttle")))
+            .collect()
+    }
+
+    /// Returns how long a request may take.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_s)
     }
 }
 

@@ -1,6 +1,20 @@
 //! Who changed what: written in the transaction of the change, or the change does not happen.
 
+pub mod source;
+
+pub mod key;
+
+pub mod chain;
+pub mod verify;
+
+pub mod checkpoint;
+pub mod folder;
+
+pub mod inspect;
 pub mod store;
+
+pub use key::AuditKeys;
+pub use source::{Source, UserAgent};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -22,13 +36,33 @@ pub enum Actor {
     System,
 }
 
-/// Who acts, and when.
+/// Who acts, when, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct By {
     /// Who.
     pub actor: Actor,
     /// When.
     pub now: Moment,
+    /// From where.
+    pub source: Source,
+}
+
+impl By {
+    /// Says who acts and when; from where is not known.
+    #[must_use]
+    pub fn new(actor: Actor, now: Moment) -> Self {
+        Self {
+            actor,
+            now,
+            source: Source::default(),
+        }
+    }
+
+    /// Adds from where.
+    #[must_use]
+    pub const fn from(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
 }
 
 /// One change, as it is written down. Holds no secret.

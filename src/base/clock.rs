@@ -1,6 +1,7 @@
 //! The wall clock, and one that tests wind by hand.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -9,46 +10,66 @@ use std::{
 };
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 
-/// A point in time, in whole milliseconds since 1970 (UTC).
+/// A point in time, as fine as the store keeps it: whole microseconds since 1970 (UTC). Written as RFC 3339.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Moment(i64);
+
+/// Microseconds of a millisecond.
+const MICROS: i64 = 1_000;
 
 impl Moment {
     /// Makes a moment from milliseconds since 1970.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        Self(millis.saturating_mul(MICROS))
     }
 
-    /// Returns milliseconds since 1970.
+    /// Makes a moment from microseconds since 1970.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Returns whole milliseconds since 1970.
     #[must_use]
     pub const fn millis(self) -> i64 {
+        self.0.div_euclid(MICROS)
+    }
+
+    /// Returns microseconds since 1970.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
         self.0
     }
 
     /// Returns the moment `after` later.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(millis_of(after)))
+        Self(self.0.saturating_add(micros_of(after)))
     }
 
     /// Returns the moment `before` earlier.
     #[must_use]
     pub fn minus(self, before: Duration) -> Self {
-        Self(self.0.saturating_sub(millis_of(before)))
+        Self(self.0.saturating_sub(micros_of(before)))
     }
 
     /// Returns how long ago `earlier` was; zero when it lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
     /// Returns the moment as the store binds it.
     #[must_use]
     pub fn utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
+        DateTime::from_timestamp_micros(self.0).unwrap_or_default()
     }
 
     /// Appends the moment as RFC 3339 writes it, to the millisecond: `2026-10-12T07:08:09.012Z`.
@@ -91,15 +112,46 @@ fn digit(number: u32) -> u8 {
 
 impl From<DateTime<Utc>> for Moment {
     fn from(at: DateTime<Utc>) -> Self {
-        Self(at.timestamp_millis())
+        Self(at.timestamp_micros())
     }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.utc().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DateTime::<Utc>::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into()
+    }
+}
+
+impl ToSchema for Moment {
+    fn name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+}
+
+fn micros_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn millis_of(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Tells the time of day.
+/// Tells the time of day, to the millisecond.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's clock.
@@ -121,7 +173,7 @@ impl Clock {
     pub fn now(&self) -> Moment {
         match self {
             Self::System => system_now(),
-            Self::Hand(millis) => Moment(millis.load(Ordering::Relaxed)),
+            Self::Hand(millis) => Moment::from_millis(millis.load(Ordering::Relaxed)),
         }
     }
 
@@ -141,12 +193,30 @@ fn system_now() -> Moment {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Moment(millis_of(since))
+    Moment::from_millis(millis_of(since))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_of_the_store_comes_back_to_the_microsecond() {
+        let stored = DateTime::from_timestamp_micros(1_795_000_123_456_789).unwrap();
+
+        let moment = Moment::from(stored);
+
+        assert_eq!(moment.utc(), stored);
+        assert_eq!(moment.millis(), 1_795_000_123_456);
+        let written = serde_json::to_string(&moment).unwrap();
+        assert_eq!(serde_json::from_str::<Moment>(&written).unwrap(), moment);
+    }
+
+    #[test]
+    fn milliseconds_before_1970_round_down() {
+        assert_eq!(Moment::from_micros(-1).millis(), -1);
+        assert_eq!(Moment::from_millis(-5).millis(), -5);
+    }
 
     #[test]
     fn a_moment_is_written_as_rfc_3339_has_it() {

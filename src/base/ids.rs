@@ -1,8 +1,12 @@
 //! One type per kind of id, all from one macro: an organization's id cannot be passed as a user's.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 use uuid::Uuid;
 
 use super::clock::Moment;
@@ -25,6 +29,21 @@ macro_rules! ids {
             #[must_use]
             pub fn uuid(self) -> Uuid {
                 self.0
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                stringify!($name).into()
             }
         }
 
@@ -53,7 +72,13 @@ macro_rules! ids {
                 write!(f, concat!(stringify!($name), "({})"), self.0.as_hyphenated())
             }
         }
-    )*};
+    )*
+        /// Returns the schema of every kind of id, by its name.
+        #[must_use]
+        pub fn schemas() -> Vec<(String, RefOr<Schema>)> {
+            vec![$((stringify!($name).to_owned(), $name::schema())),*]
+        }
+    };
 }
 
 ids! {
@@ -79,6 +104,8 @@ ids! {
     AllowanceId,
     /// One call through the gateway; its time part is when the call began.
     RequestId,
+    /// A signed-in person's stay.
+    SessionId,
 }
 
 impl RequestId {

@@ -5,6 +5,7 @@ pub mod fault;
 pub mod ids;
 pub mod json;
 pub mod money;
+pub mod page;
 pub mod secret;
 pub mod tasks;
 pub mod tokens;
@@ -13,8 +14,9 @@ pub use clock::{Clock, Moment};
 pub use fault::Fault;
 pub use ids::{
     AllowanceId, ApiKeyId, CredentialId, GroupId, LimitId, ModelId, OfferId, OrganizationId,
-    ProviderId, RequestId, UserId,
+    ProviderId, RequestId, SessionId, UserId,
 };
 pub use money::NanoUsd;
+pub use page::{Cursor, Order, Page, Paging};
 pub use secret::Secret;
 pub use tokens::{Tokens, Usage};

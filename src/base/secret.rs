@@ -1,9 +1,13 @@
 //! Text that cannot be printed.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 
 /// A secret: no `Display`, no `Serialize`, wiped when dropped.
 #[derive(Clone, Default)]
@@ -26,6 +30,22 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.expose().is_empty()
+    }
+}
+
+impl PartialSchema for Secret {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
+            .write_only(true)
+            .into()
+    }
+}
+
+impl ToSchema for Secret {
+    fn name() -> Cow<'static, str> {
+        "Secret".into()
     }
 }
 

@@ -5,11 +5,14 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::{settings::ConfigArgs, stop::Stop};
+use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     config::Config,
-    store::postgres::{Postgres, Role},
+    store::{
+        Vault,
+        postgres::{Postgres, Role},
+    },
     telemetry,
 };
 
@@ -34,17 +37,22 @@ pub fn run(config_args: &ConfigArgs) -> ExitCode {
 }
 
 async fn admin(config: Config) -> anyhow::Result<()> {
+    audit_key::install(&config).await;
     let _lines = telemetry::logs::start(&config.telemetry)?;
     let listeners = Listeners::bind(&config.admin)
         .await
         .context("cannot listen")?;
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
-    let plane = Plane {
-        postgres: Postgres::connect(&config.database, Role::Admin)?,
-        metrics: Metrics::new()?,
+    let postgres = Postgres::connect(&config.database, Role::Admin)?;
+    let vault = Vault::new(&config.security.sealing_key)?;
+    let plane = Plane::new(
+        config.admin.clone(),
+        postgres,
+        vault,
+        Metrics::new()?,
         stopping,
-    };
+    );
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {

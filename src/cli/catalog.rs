@@ -72,6 +72,7 @@ pub fn run(args: &CatalogArgs, config: &ConfigArgs) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
+    operator::sign_with_key_of(&config);
     block_on(async {
         match &args.command {
             CatalogCommand::Import(args) => bring_in(args, &config, Ending::Kept).await,

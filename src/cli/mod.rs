@@ -1,14 +1,17 @@
 //! Sub-commands; one file each. The composition roots.
 
+pub mod audit_key;
 pub mod operator;
 pub mod settings;
 
 pub mod admin;
+pub mod audit;
 pub mod catalog;
 pub mod check;
 pub mod dev;
 pub mod keys;
 pub mod migrate;
+pub mod openapi;
 pub mod orgs;
 pub mod proxy;
 pub mod simulate;
@@ -43,6 +46,9 @@ enum Command {
     /// Run the sidecar: API and console
     #[command(after_help = "Example: SYNAXIS__DATABASE__URL=postgres://… synaxis admin")]
     Admin,
+    /// Print the OpenAPI document of the sidecar's API
+    #[command(after_help = "Example: synaxis openapi > openapi.json")]
+    Openapi,
     /// Run a simulated provider: for demos, load tests and the test-suite
     #[command(after_help = simulate_help())]
     Simulate(Box<simulate::SimulateArgs>),
@@ -55,6 +61,11 @@ enum Command {
     /// Bring providers, models, offers, prices and aliases in and out of the books
     #[command(after_help = "Example: synaxis catalog import conf/catalog/example.toml")]
     Catalog(catalog::CatalogArgs),
+    /// Verify the audit log
+    #[command(
+        after_help = "Example: synaxis audit verify --checkpoints /var/lib/synaxis/checkpoints"
+    )]
+    Audit(audit::AuditArgs),
     /// Make and list tenants
     #[command(after_help = "Example: synaxis orgs create --name Acme --json")]
     Orgs(orgs::OrgsArgs),
@@ -83,10 +94,12 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args, &cli.config),
         Command::Proxy(args) => proxy::run(&args, &cli.config),
         Command::Admin => admin::run(&cli.config),
+        Command::Openapi => openapi::run(),
         Command::Simulate(args) => simulate::run(*args),
         Command::Check(args) => check::run(&args, &cli.config),
         Command::Migrate(args) => migrate::run(&args, &cli.config),
         Command::Catalog(args) => catalog::run(&args, &cli.config),
+        Command::Audit(args) => audit::run(&args, &cli.config),
         Command::Orgs(args) => orgs::run(&args, &cli.config),
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),

@@ -9,20 +9,33 @@ use std::{
 use anyhow::{Context, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
+use tokio::runtime::Builder;
 
-use super::settings::ConfigArgs;
+use super::{audit_key, settings::ConfigArgs};
 use crate::{
     audit::{Actor, By},
     base::{Clock, Moment},
+    config::Config,
     store::postgres::{self, Postgres, Role},
 };
 
-/// Reads where the books are.
+/// Reads where the books are, and gives this process the key of the audit log.
 ///
 /// # Errors
 /// The exit of a command whose configuration is faulty; the faults were told.
 pub fn settings(config: &ConfigArgs) -> Result<postgres::Settings, ExitCode> {
-    Ok(config.load(&["database"])?.database)
+    let config = config.load(&["database"])?;
+    sign_with_key_of(&config);
+    Ok(config.database)
+}
+
+/// Gives this process the key of the audit log. Must not be called inside a runtime.
+pub fn sign_with_key_of(config: &Config) {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    // Without a runtime the command itself says so.
+    if let Ok(runtime) = runtime {
+        runtime.block_on(audit_key::install(config));
+    }
 }
 
 /// Opens the books as one role. Must be called inside a runtime.
@@ -42,10 +55,7 @@ pub fn open(settings: &postgres::Settings, role: Role) -> anyhow::Result<Postgre
 /// Says that an operator acts, now.
 #[must_use]
 pub fn by() -> By {
-    By {
-        actor: Actor::Operator,
-        now: Clock::default().now(),
-    }
+    By::new(Actor::Operator, Clock::default().now())
 }
 
 /// Prints one line.

@@ -63,17 +63,11 @@ struct CreateArgs {
     #[arg(long, value_name = "ID")]
     organization: Option<OrganizationId>,
     /// What they may do there
-    #[arg(long, value_parser = rank, default_value = "owner", requires = "organization")]
+    #[arg(long, default_value = "owner", requires = "organization")]
     role: Rank,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn rank(word: &str) -> Result<Rank, String> {
-    let ranks = [Rank::Owner, Rank::Admin, Rank::Member, Rank::Guest];
-    let found = ranks.into_iter().find(|rank| rank.word() == word);
-    found.ok_or_else(|| "write owner, admin, member or guest".to_owned())
 }
 
 /// Runs one of the commands.

@@ -5,13 +5,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::{
-    limits::{self, LimitRefused, NewLimit, Terms},
-    store,
-};
+use super::limits::{self, LimitRefused, NewLimit, Terms};
 use crate::{
     audit::{self, Actor, By, Event},
-    base::{ApiKeyId, GroupId, LimitId, Moment, Secret, UserId},
+    base::{ApiKeyId, GroupId, Moment, Secret, UserId},
     keys::{
         self, ApiKey, KeyState,
         store::{KeyIdentity, KeyRights},
@@ -150,7 +147,9 @@ pub async fn revoke(
     Ok(key)
 }
 
-/// Makes a key that takes over from another with the same rights and limits; the old one stops after `grace`.
+/// Makes a key that takes over from another with the same rights; the old one stops after `grace`.
+///
+/// Both share one set of limits, with what was used of them: rotating a key gives nobody more.
 ///
 /// # Errors
 /// See [`KeyRefused`].
@@ -173,9 +172,9 @@ pub async fn rotate(
         scopes: &old.scopes,
         expires_at: old.expires_at,
         rotated_from: Some(old.id),
+        lineage_id: Some(old.lineage()),
     };
     let created = write(tx, rights, by).await?;
-    store::copy_key_limits(tx, old.id, created.id, || LimitId::new(by.now)).await?;
     keys::store::expire_key(tx, old.id, by.now.plus(grace)).await?;
     let details = json!({ "public_id": created.public_id, "from": old.public_id, "grace_s": grace.as_secs() });
     record(tx, by, "api_key.rotate", created.id, details).await?;

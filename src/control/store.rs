@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::limits::Terms;
 use crate::{
-    base::{ApiKeyId, LimitId},
+    base::LimitId,
     quota::limit::Subject,
     store::{OrgTx, Scope, StoreError},
 };
@@ -117,42 +117,6 @@ pub async fn delete_limit(tx: &mut OrgTx, id: LimitId) -> Result<bool, StoreErro
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)
-}
-
-/// Gives a key every limit another key has of its own.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn copy_key_limits(
-    tx: &mut OrgTx,
-    from: ApiKeyId,
-    to: ApiKeyId,
-    fresh: impl Fn() -> LimitId,
-) -> Result<(), StoreError> {
-    let organization = tx.scope().organization().uuid();
-    let limits = sqlx::query_scalar!(
-        "select id from operations.limits where organization_id = $1 and api_key_id = $2 and deleted_at is null",
-        organization,
-        from.uuid(),
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    for limit in limits {
-        sqlx::query!(
-            "insert into operations.limits (id, organization_id, subject_kind, api_key_id, model_id, meter, time_window,
-                 amount, enforcement, mode, zone)
-             select $3, organization_id, subject_kind, $4, model_id, meter, time_window, amount, enforcement, mode, zone
-             from operations.limits
-             where organization_id = $1 and id = $2",
-            organization,
-            limit,
-            fresh().uuid(),
-            to.uuid(),
-        )
-        .execute(&mut **tx)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Returns the word the books and the wire share for a meter, a window, an enforcement or a mode.

@@ -108,6 +108,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Says whether nothing but white space is left.
+    pub(super) fn is_at_end(&mut self) -> bool {
+        self.next_visible().is_none()
+    }
+
     /// Returns where the cursor stands, white space not passed.
     pub(super) const fn at(&self) -> usize {
         self.at

@@ -12,11 +12,13 @@ mod sse;
 pub mod stream;
 mod tokens_of_media;
 pub mod usage;
+mod whole;
 
 pub use crate::catalog::Dialect;
 pub use ask::{Ask, read};
 pub use endpoint::Endpoint;
 pub use fault::Fault;
 pub use splice::{Changes, splice};
-pub use stream::{Seen, StreamError, StreamReader, error_of};
-pub use usage::{output_bytes_of, usage_of};
+pub use stream::{Seen, StreamError, StreamReader};
+pub use usage::usage_of;
+pub use whole::{Whole, whole};

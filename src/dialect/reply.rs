@@ -65,7 +65,11 @@ impl<'a> Found<'a> {
         Ok(found)
     }
 
-    fn read(&mut self, language: Language, cursor: &mut Cursor<'a>) -> Result<(), Broken> {
+    pub(super) fn read(
+        &mut self,
+        language: Language,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<(), Broken> {
         if cursor.kind()? != Kind::Object {
             return cursor.skip();
         }

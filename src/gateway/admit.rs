@@ -2,7 +2,7 @@
 //!
 //! When Redis cannot answer, a call that has limits is refused as our fault (503), never as the caller's.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{authenticate::Caller, refuse::Refusal, route::Size};
 use crate::{
@@ -17,26 +17,29 @@ use crate::{
 
 /// A call that may go upstream.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct Admission<'a> {
+    /// Which of the caller's limits hold for it.
+    pub(super) limits: Cow<'a, [Limit]>,
     pub(super) hold: Hold,
     /// Which of the plan's candidates goes first.
     pub(super) candidate: usize,
     /// What the plan's candidates would each take, for moving on.
     pub(super) bids: Vec<Bid>,
-    /// What is left of each of the caller's limits, in their order.
+    /// What is left of each of the limits, in their order.
     pub(super) standings: Vec<Standing>,
 }
 
 /// Holds what the call may use.
-pub(super) async fn admit(
+pub(super) async fn admit<'a>(
     ledger: &Ledger,
     id: RequestId,
-    caller: &Caller,
+    caller: &'a Caller,
     plan: &Plan,
     size: &Size,
     now: Moment,
-) -> Result<Admission, Refusal> {
-    let limits = caller.grant.limits.as_slice();
+) -> Result<Admission<'a>, Refusal> {
+    let applying = applying(&caller.grant.limits, plan);
+    let limits = &*applying;
     let bids: Vec<Bid> = plan
         .candidates
         .iter()
@@ -60,6 +63,7 @@ pub(super) async fn admit(
             bid,
             standings,
         } => Ok(Admission {
+            limits: applying,
             hold,
             candidate: bid,
             bids,
@@ -72,6 +76,27 @@ pub(super) async fn admit(
         }),
         Decision::TooLarge { limit } => Err(too_large(limits.get(limit))),
     }
+}
+
+/// Returns the limits that hold for a plan: a key's limit of one model, when that model may answer.
+fn applying<'a>(limits: &'a [Limit], plan: &Plan) -> Cow<'a, [Limit]> {
+    let applies = |limit: &Limit| {
+        let Subject::KeyModel(_, model) = limit.subject else {
+            return true;
+        };
+        let mut candidates = plan.candidates.iter();
+        candidates.any(|candidate| candidate.offer.model.id == model)
+    };
+    if limits.iter().all(applies) {
+        return Cow::Borrowed(limits);
+    }
+    Cow::Owned(
+        limits
+            .iter()
+            .filter(|limit| applies(limit))
+            .cloned()
+            .collect(),
+    )
 }
 
 /// Moves a hold to the first of `bids` that fits and returns its place.

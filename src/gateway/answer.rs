@@ -4,10 +4,14 @@ use std::{fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use chrono::SecondsFormat;
-use http::{HeaderValue, Method, StatusCode, header};
-use pingora::{http::ResponseHeader, protocols::http::ServerSession};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use pingora::protocols::http::ServerSession;
 
-use super::{exchange::Exchange, refuse::Refusal};
+use super::{
+    exchange::Exchange,
+    head::{self, Head},
+    refuse::Refusal,
+};
 use crate::{
     base::Moment,
     catalog::Dialect,
@@ -15,37 +19,34 @@ use crate::{
 };
 
 /// Begins the head of any answer.
-pub(super) fn head(
-    status: StatusCode,
-    request_id: &str,
-    client_request_id: Option<&str>,
-) -> Option<ResponseHeader> {
-    let mut head = ResponseHeader::build_no_case(status, Some(20)).ok()?;
-    head.insert_header("x-request-id", request_id).ok()?;
+pub(super) fn head(request_id: &str, client_request_id: Option<&str>) -> Head {
+    let mut head = Head::new();
+    head.text(&head::REQUEST_ID, request_id);
     if let Some(id) = client_request_id {
-        head.insert_header("x-client-request-id", id).ok()?;
+        head.text(&head::CLIENT_REQUEST_ID, id);
     }
-    Some(head)
+    head
 }
 
 /// Frames an answer whose length nobody knows yet.
-pub(super) fn frame_as_stream(session: &ServerSession, head: &mut ResponseHeader) {
+pub(super) fn frame_as_stream(session: &ServerSession, head: &mut Head) {
     // HTTP/1.0 knows no chunks: the end of the connection is the end of the answer.
     if session.req_header().version == http::Version::HTTP_11 {
-        let chunked = HeaderValue::from_static("chunked");
-        let _always_a_legal_header = head.insert_header(header::TRANSFER_ENCODING, chunked);
+        head.word(&header::TRANSFER_ENCODING, "chunked");
     }
 }
 
 /// Writes a whole answer.
 pub(super) async fn write(
     session: &mut ServerSession,
-    mut head: ResponseHeader,
+    status: StatusCode,
+    mut head: Head,
     body: Bytes,
 ) -> pingora::Result<()> {
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    head.set(&header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     let is_bare = session.req_header().method == Method::HEAD || body.is_empty();
-    session.write_response_header(Box::new(head)).await?;
+    let head = Box::new(head.answer(status));
+    session.write_response_header(head).await?;
     if is_bare {
         session.finish_body().await
     } else {
@@ -56,11 +57,12 @@ pub(super) async fn write(
 /// Writes JSON.
 pub(super) async fn write_json(
     session: &mut ServerSession,
-    mut head: ResponseHeader,
+    status: StatusCode,
+    mut head: Head,
     body: Vec<u8>,
 ) -> pingora::Result<()> {
-    head.insert_header(header::CONTENT_TYPE, "application/json")?;
-    write(session, head, Bytes::from(body)).await
+    head.word(&header::CONTENT_TYPE, "application/json");
+    write(session, status, head, Bytes::from(body)).await
 }
 
 /// Answers with a refusal, in the caller's dialect; once a stream is open, with an error event and its end.
@@ -79,29 +81,27 @@ pub(super) async fn refuse(
         return session.write_response_body(Bytes::new(), true).await;
     }
     let status = refusal.answer().status;
-    let Some(mut head) = head(status, request_id, None) else {
-        return Ok(());
-    };
+    let mut head = head(request_id, None);
     if dialect == Dialect::Anthropic {
-        head.insert_header("request-id", request_id)?;
+        head.text(&head::ANTHROPIC_REQUEST_ID, request_id);
     }
     if let Some(wait) = refusal.wait() {
-        head.insert_header("retry-after", whole_seconds(wait))?;
-        head.insert_header("retry-after-ms", millis(wait))?;
+        head.number(&header::RETRY_AFTER, whole_seconds(wait))
+            .number(&head::RETRY_AFTER_MS, millis(wait));
     }
     if refusal.is_not_worth_retrying() {
-        head.insert_header("x-should-retry", "false")?;
+        head.word(&head::SHOULD_RETRY, "false");
     }
-    write_json(session, head, refusal.body(dialect, request_id)).await
+    write_json(session, status, head, refusal.body(dialect, request_id)).await
 }
 
 /// Says what is left of the tightest limit of requests and of tokens, to Anthropic's callers in their words too.
 pub(super) fn insert_limits(
-    head: &mut ResponseHeader,
+    head: &mut Head,
     limits: &[Limit],
     standings: &[Standing],
     anthropic_at: Option<Moment>,
-) -> Option<()> {
+) {
     for (family, names) in [
         (Family::Requests, &LIMIT_HEADERS_OF_REQUESTS),
         (Family::Tokens, &LIMIT_HEADERS_OF_TOKENS),
@@ -118,47 +118,43 @@ pub(super) fn insert_limits(
         };
         let [openai, anthropic] = names;
         if let Some(now) = anthropic_at {
-            let [limit_name, remaining_name, reset_name] = *anthropic;
+            let [limit_name, remaining_name, reset_name] = anthropic;
             let reset = now.plus(standing.reset).utc();
             let reset = reset.to_rfc3339_opts(SecondsFormat::Secs, true);
-            head.insert_header(limit_name, limit.amount).ok()?;
-            head.insert_header(remaining_name, standing.remaining)
-                .ok()?;
-            head.insert_header(reset_name, reset).ok()?;
+            head.number(limit_name, limit.amount)
+                .number(remaining_name, standing.remaining)
+                .text(reset_name, &reset);
         }
-        let [limit_name, remaining_name, reset_name] = *openai;
-        head.insert_header(limit_name, limit.amount).ok()?;
-        head.insert_header(remaining_name, standing.remaining)
-            .ok()?;
-        head.insert_header(reset_name, spelled(standing.reset))
-            .ok()?;
+        let [limit_name, remaining_name, reset_name] = openai;
+        head.number(limit_name, limit.amount)
+            .number(remaining_name, standing.remaining)
+            .text(reset_name, &spelled(standing.reset));
     }
-    Some(())
 }
 
 /// OpenAI's names and Anthropic's, each of the limit, what remains and the reset.
-const LIMIT_HEADERS_OF_REQUESTS: [[&str; 3]; 2] = [
+static LIMIT_HEADERS_OF_REQUESTS: [[HeaderName; 3]; 2] = [
     [
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
     ],
     [
-        "anthropic-ratelimit-requests-limit",
-        "anthropic-ratelimit-requests-remaining",
-        "anthropic-ratelimit-requests-reset",
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
     ],
 ];
-const LIMIT_HEADERS_OF_TOKENS: [[&str; 3]; 2] = [
+static LIMIT_HEADERS_OF_TOKENS: [[HeaderName; 3]; 2] = [
     [
-        "x-ratelimit-limit-tokens",
-        "x-ratelimit-remaining-tokens",
-        "x-ratelimit-reset-tokens",
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        HeaderName::from_static("x-ratelimit-reset-tokens"),
     ],
     [
-        "anthropic-ratelimit-tokens-limit",
-        "anthropic-ratelimit-tokens-remaining",
-        "anthropic-ratelimit-tokens-reset",
+        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
     ],
 ];
 

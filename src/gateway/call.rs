@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use pingora::protocols::http::ServerSession;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use super::{
     drain::Phase,
     exchange::Exchange,
     forward::Call,
-    framing, local,
+    framing, head, local,
     metrics::EndedCall,
     path::{self, Target},
     raw,
@@ -69,6 +69,9 @@ pub(super) async fn serve(
         &gateway.settings.trusted_proxies,
     );
     let caller = authenticate(&head.headers, address, &gateway.keys, exchange.began).await?;
+    if target.reaches_a_provider() && !caller.grant.is_scoped_for(exchange.endpoint.name()) {
+        return Err(Refusal::ScopeDenied);
+    }
     match target {
         Target::Call(_) => Box::pin(model_call(gateway, session, exchange, &caller)).await,
         Target::Raw => raw::open_body(gateway, session, exchange, &caller).await,
@@ -81,12 +84,12 @@ pub(super) async fn serve(
 }
 
 /// A model call that was read, planned and admitted.
-struct Admitted {
+struct Admitted<'a> {
     ask: Ask,
     body: Bytes,
     size: Size,
     plan: Plan,
-    admission: Admission,
+    admission: Admission<'a>,
 }
 
 async fn model_call(
@@ -125,7 +128,7 @@ async fn model_call(
         session,
         &gateway.drain,
         (&exchange.id_text, client_request_id.as_deref()),
-        (&grant.limits, admission.standings),
+        (&admission.limits, admission.standings),
         ask.is_stream,
         is_anthropic.then_some(exchange.began),
         Duration::from_secs(gateway.settings.keepalive_comment_s),
@@ -136,7 +139,7 @@ async fn model_call(
         booking,
         plan,
         bids: admission.bids,
-        limits: &grant.limits,
+        limits: &admission.limits,
         endpoint: exchange.endpoint,
         path: &path,
         forwarded: &forwarded,
@@ -151,12 +154,12 @@ async fn model_call(
 }
 
 /// Reads, plans and admits a model call.
-async fn let_in(
+async fn let_in<'a>(
     gateway: &Gateway,
     session: &mut ServerSession,
     exchange: &Exchange,
-    caller: &Caller,
-) -> Result<Admitted, Refusal> {
+    caller: &'a Caller,
+) -> Result<Admitted<'a>, Refusal> {
     let body = body::read(session, body_bounds(gateway, caller)).await?;
     let ask = dialect::read(exchange.endpoint, &body).map_err(Refusal::Fault)?;
     let now = exchange.began;
@@ -196,7 +199,7 @@ pub(super) fn path_and_query(path: &str, query: Option<&str>) -> String {
 
 /// Collects what the caller attached for attribution, within bounds.
 pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
-    let text = |name: &str| {
+    let text = |name: &HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         (value.len() <= MAX_ATTRIBUTION).then(|| value.to_owned())
     };
@@ -215,7 +218,7 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
     if let Some(metadata) = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
         tags.insert("metadata".to_owned(), metadata);
     }
-    if let Some(written) = text("x-synaxis-tags") {
+    if let Some(written) = text(&head::TAGS) {
         let list = written
             .split(',')
             .map(|tag| Value::String(tag.trim().to_owned()))
@@ -223,7 +226,7 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
         tags.insert("tags".to_owned(), Value::Array(list));
     }
     Attribution {
-        client_request_id: text("x-client-request-id").or_else(|| text("x-request-id")),
+        client_request_id: text(&head::CLIENT_REQUEST_ID).or_else(|| text(&head::REQUEST_ID)),
         tags: Value::Object(tags),
         requested_model: ask.model.clone(),
         is_stream: ask.is_stream,

@@ -4,15 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use pingora::{http::ResponseHeader, protocols::http::ServerSession};
+use pingora::protocols::http::ServerSession;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     answer,
     drain::{Drain, Phase},
+    head::{self, Head},
 };
 use crate::{
     base::Moment,
+    catalog::{Offer, Tier},
     quota::{Limit, Standing},
 };
 
@@ -26,13 +28,26 @@ pub(super) enum Gone {
 }
 
 /// What the answer's head says of how it came about.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Story {
-    pub(super) provider: String,
-    pub(super) model: String,
-    pub(super) tier: &'static str,
+    pub(super) offer: Arc<Offer>,
     pub(super) attempts: usize,
     pub(super) route: &'static str,
+}
+
+impl Story {
+    fn tell(&self, head: &mut Head) {
+        let tier = match self.offer.tier {
+            Tier::Free => "free",
+            Tier::Paid => "paid",
+        };
+        let attempts = u64::try_from(self.attempts).unwrap_or(u64::MAX);
+        head.text(&head::PROVIDER, &self.offer.provider.name)
+            .text(&head::MODEL, &self.offer.model.name)
+            .word(&head::TIER, tier)
+            .number(&head::ATTEMPTS, attempts)
+            .word(&head::ROUTE, self.route);
+    }
 }
 
 /// The caller of one exchange.
@@ -50,7 +65,7 @@ pub(super) struct Downstream<'a> {
     silent_since: Instant,
     waited: Duration,
     is_head_sent: bool,
-    pub(super) story: Story,
+    pub(super) story: Option<Story>,
 }
 
 /// What is said while a provider is silent, so that no balancer cuts the line.
@@ -79,7 +94,7 @@ impl<'a> Downstream<'a> {
             silent_since: Instant::now(),
             waited: Duration::ZERO,
             is_head_sent: false,
-            story: Story::default(),
+            story: None,
         }
     }
 
@@ -119,19 +134,16 @@ impl<'a> Downstream<'a> {
         if self.is_head_sent {
             return Ok(());
         }
-        let mut head = self.head(StatusCode::OK).ok_or(Gone::Left)?;
+        let mut head = self.head();
         let event_stream = HeaderValue::from_static("text/event-stream; charset=utf-8");
         let kind = kind.cloned().unwrap_or(event_stream);
-        let written = head
-            .insert_header(header::CONTENT_TYPE, kind)
-            .and_then(|()| head.insert_header(header::CACHE_CONTROL, "no-cache"))
-            .and_then(|()| head.insert_header("x-accel-buffering", "no"));
-        if written.is_err() {
-            return Err(Gone::Left);
-        }
+        head.set(&header::CONTENT_TYPE, kind)
+            .word(&header::CACHE_CONTROL, "no-cache")
+            .word(&head::ACCEL_BUFFERING, "no");
         answer::frame_as_stream(self.session, &mut head);
         self.is_head_sent = true;
-        let sent = self.session.write_response_header(Box::new(head)).await;
+        let head = Box::new(head.answer(StatusCode::OK));
+        let sent = self.session.write_response_header(head).await;
         self.heard(sent)
     }
 
@@ -162,40 +174,31 @@ impl<'a> Downstream<'a> {
         self.heard(written)
     }
 
-    /// Answers with a whole reply.
+    /// Answers with a whole reply; `finish` adds to its head.
     pub(super) async fn reply(
         &mut self,
         status: StatusCode,
-        extra: &[(&'static str, HeaderValue)],
+        finish: impl FnOnce(&mut Head),
         body: Bytes,
     ) -> Result<(), Gone> {
-        let mut head = self.head(status).ok_or(Gone::Left)?;
-        for (name, value) in extra {
-            head.insert_header(*name, value.clone())
-                .map_err(|_| Gone::Left)?;
-        }
+        let mut head = self.head();
+        finish(&mut head);
         self.is_head_sent = true;
-        let written = answer::write(self.session, head, body).await;
+        let written = answer::write(self.session, status, head, body).await;
         self.heard(written)
     }
 
     /// Begins a head with what every answer of a call carries.
-    fn head(&self, status: StatusCode) -> Option<ResponseHeader> {
-        let mut head = answer::head(status, self.request_id, self.client_request_id)?;
-        let story = &self.story;
-        head.insert_header("x-synaxis-provider", story.provider.as_str())
-            .ok()?;
-        head.insert_header("x-synaxis-model", story.model.as_str())
-            .ok()?;
-        head.insert_header("x-synaxis-tier", story.tier).ok()?;
-        head.insert_header("x-synaxis-attempts", story.attempts)
-            .ok()?;
-        head.insert_header("x-synaxis-route", story.route).ok()?;
+    fn head(&self) -> Head {
+        let mut head = answer::head(self.request_id, self.client_request_id);
+        if let Some(story) = &self.story {
+            story.tell(&mut head);
+        }
         if self.anthropic_at.is_some() {
-            head.insert_header("request-id", self.request_id).ok()?;
+            head.text(&head::ANTHROPIC_REQUEST_ID, self.request_id);
         }
         let at = self.anthropic_at;
-        answer::insert_limits(&mut head, self.limits, &self.standings, at)?;
-        Some(head)
+        answer::insert_limits(&mut head, self.limits, &self.standings, at);
+        head
     }
 }

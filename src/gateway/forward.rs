@@ -1,6 +1,6 @@
 //! Admission and plan to bytes: attempt after attempt until one speaks, and never a switch after its first word.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -10,6 +10,7 @@ use super::{
     Gateway,
     downstream::{Downstream, Gone, Story},
     exchange::millis_since,
+    head::{self, Head},
     meter::{self, Reply, Tally},
     refuse::Refusal,
     route::Size,
@@ -18,7 +19,7 @@ use super::{
     verdict,
 };
 use crate::{
-    catalog::{AllowanceMeter, Offer, Provider, Tier},
+    catalog::{AllowanceMeter, Offer, Provider},
     dialect::{self, Ask, Changes, Endpoint},
     quota::{Bid, Limit},
     routing::{Candidate, Plan},
@@ -92,7 +93,7 @@ impl Call<'_> {
 
     /// Tries one offer.
     async fn attempt(&mut self, candidate: &Candidate, tried: usize) -> Result<(), End> {
-        self.downstream.story = story(candidate, tried);
+        self.downstream.story = Some(story(candidate, tried));
         self.booking.begin(&candidate.offer).map_err(End::Refused)?;
         let offer = &candidate.offer;
         let changes = Changes {
@@ -158,7 +159,9 @@ impl Call<'_> {
             .as_ref()
             .is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
         let spoken = candidate.offer.provider.dialect;
-        match meter::judge(spoken, self.endpoint, is_json, &body) {
+        let expected = self.size.input_expected;
+        let (reply, mut tally) = meter::read(spoken, self.endpoint, is_json, &body, expected);
+        match reply {
             // An open stream takes events, and this is none.
             Reply::Answer if self.downstream.is_open() => {
                 return Err(End::Failed(Failure::Garbage));
@@ -167,8 +170,6 @@ impl Call<'_> {
             Reply::Error(error) => return Err(End::Failed(Failure::from(&error))),
             Reply::Garbage => return Err(End::Failed(Failure::Garbage)),
         }
-        let expected = self.size.input_expected;
-        let mut tally = Tally::of_reply(spoken, self.endpoint, &body, expected);
         tally.first_byte_ms = Some(first_byte_ms);
         self.answered(candidate, first_byte_ms, status.as_u16(), began);
         self.booking.waited(self.downstream.waited());
@@ -179,7 +180,7 @@ impl Call<'_> {
         // A caller who leaves now has an answer booked that it did not wait for: the provider has done its work.
         let _gone = self
             .downstream
-            .reply(status, &receipt_headers(kind, receipt), body)
+            .reply(status, |head| tell_price(head, kind, receipt), body)
             .await;
         Ok(())
     }
@@ -320,14 +321,8 @@ impl Call<'_> {
 }
 
 fn story(candidate: &Candidate, tried: usize) -> Story {
-    let offer = &candidate.offer;
     Story {
-        provider: offer.provider.name.clone(),
-        model: offer.model.name.clone(),
-        tier: match offer.tier {
-            Tier::Free => "free",
-            Tier::Paid => "paid",
-        },
+        offer: Arc::clone(&candidate.offer),
         attempts: tried,
         route: if 1 < tried { "fallback" } else { candidate.why },
     }
@@ -346,15 +341,8 @@ pub(super) fn content_type(upstream: &Upstream) -> Option<HeaderValue> {
 }
 
 /// What a whole reply says of its price.
-fn receipt_headers(kind: HeaderValue, receipt: Receipt) -> Vec<(&'static str, HeaderValue)> {
-    let mut headers = vec![("content-type", kind)];
-    for (name, amount) in [
-        ("x-synaxis-cost-usd", receipt.cost),
-        ("x-synaxis-saved-usd", receipt.saved),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&amount.to_string()) {
-            headers.push((name, value));
-        }
-    }
-    headers
+fn tell_price(head: &mut Head, kind: HeaderValue, receipt: Receipt) {
+    head.set(&header::CONTENT_TYPE, kind)
+        .text(&head::COST, &receipt.cost.to_string())
+        .text(&head::SAVED, &receipt.saved.to_string());
 }

@@ -166,10 +166,8 @@ async fn json(
     answer: &impl Serialize,
 ) -> Result<Then, Refusal> {
     let body = serde_json::to_vec(answer).unwrap_or_default();
-    let Some(head) = answer::head(StatusCode::OK, &exchange.id_text, None) else {
-        return Err(Refusal::CallerGone);
-    };
-    answer::write_json(session, head, body)
+    let head = answer::head(&exchange.id_text, None);
+    answer::write_json(session, StatusCode::OK, head, body)
         .await
         .map_err(|_| Refusal::CallerGone)?;
     Ok(Then::Done)

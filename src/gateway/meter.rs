@@ -1,7 +1,5 @@
 //! Bytes coming back to what they came to: the provider's own count, or our estimate of what was delivered.
 
-use serde_json::value::RawValue;
-
 use crate::{
     base::{Tokens, Usage},
     catalog::Dialect,
@@ -34,22 +32,6 @@ impl Tally {
             first_byte_ms: None,
         }
     }
-
-    /// Reads a whole reply.
-    pub(super) fn of_reply(
-        spoken: Dialect,
-        endpoint: Endpoint,
-        body: &[u8],
-        expected_input: Tokens,
-    ) -> Self {
-        let told = dialect::usage_of(spoken, endpoint, body);
-        let output_bytes = if told.is_some() {
-            0
-        } else {
-            dialect::output_bytes_of(spoken, endpoint, body)
-        };
-        Self::of(told, expected_input, output_bytes)
-    }
 }
 
 /// What a whole reply with a good status turns out to be.
@@ -63,18 +45,23 @@ pub(super) enum Reply {
     Garbage,
 }
 
-/// Judges a whole reply; a path whose answers need not be JSON is believed.
-pub(super) fn judge(spoken: Dialect, endpoint: Endpoint, is_json: bool, body: &[u8]) -> Reply {
+/// Reads a whole reply: what it is, and what it came to. A path whose answers need not be JSON is believed.
+pub(super) fn read(
+    spoken: Dialect,
+    endpoint: Endpoint,
+    is_json: bool,
+    body: &[u8],
+    expected_input: Tokens,
+) -> (Reply, Tally) {
     let must_be_json = is_json || endpoint != Endpoint::Other;
-    if !must_be_json {
-        return Reply::Answer;
-    }
-    if serde_json::from_slice::<&RawValue>(body).is_err() {
-        return Reply::Garbage;
-    }
-    match dialect::error_of(spoken, endpoint, body) {
-        Some(error) => Reply::Error(error),
-        None => Reply::Answer,
+    match dialect::whole(spoken, endpoint, body) {
+        Some(whole) => {
+            let reply = whole.error.map_or(Reply::Answer, Reply::Error);
+            let tally = Tally::of(whole.usage, expected_input, whole.text_bytes);
+            (reply, tally)
+        }
+        None if must_be_json => (Reply::Garbage, Tally::default()),
+        None => (Reply::Answer, Tally::of(None, expected_input, 0)),
     }
 }
 
@@ -92,7 +79,7 @@ mod tests {
             ("<html>", false, false),
             ("", false, false),
         ] {
-            let reply = judge(Dialect::Openai, chat, true, body.as_bytes());
+            let (reply, _) = read(Dialect::Openai, chat, true, body.as_bytes(), Tokens(1));
             assert_eq!(reply == Reply::Answer, is_answer, "{body}");
             assert_eq!(matches!(reply, Reply::Error(_)), is_error, "{body}");
         }

@@ -28,6 +28,7 @@ mod upstream;
 mod verdict;
 
 mod answer;
+mod head;
 mod meter;
 mod refuse;
 mod settle;

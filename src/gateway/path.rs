@@ -74,6 +74,11 @@ impl Target {
         }
     }
 
+    /// Says whether a provider is asked: everything but what is answered here.
+    pub(super) const fn reaches_a_provider(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Raw | Self::Realtime)
+    }
+
     /// Returns the endpoint whose manners answers follow.
     pub(super) fn endpoint(&self) -> Endpoint {
         match self {
@@ -165,6 +170,24 @@ mod tests {
         assert_eq!(
             Target::of(&Method::POST, "/v1/audio/transcriptions", &multipart),
             Target::Raw
+        );
+    }
+
+    #[test]
+    fn a_key_can_be_scoped_for_every_endpoint() {
+        let names = [
+            Endpoint::ChatCompletions,
+            Endpoint::Completions,
+            Endpoint::Embeddings,
+            Endpoint::Responses,
+            Endpoint::Messages,
+            Endpoint::Other,
+        ]
+        .map(Endpoint::name);
+
+        assert_eq!(
+            crate::keys::KeyScope::ALL.map(|scope| scope.as_str()),
+            names
         );
     }
 }

@@ -455,7 +455,12 @@ impl RawCall {
         head.insert_header(header::HOST, upstream::authority(provider))
             .ok()?;
         let credential = self.candidate.credential.as_deref();
-        upstream::authorize(head, provider.quirks.auth, credential)?;
+        for name in KEY_HEADERS {
+            head.remove_header(name);
+        }
+        if let Some((name, value)) = upstream::authorization(provider.quirks.auth, credential)? {
+            head.insert_header(name, value).ok()?;
+        }
         head.insert_header("x-request-id", request_id).ok()?;
         head.insert_header(header::ACCEPT_ENCODING, "identity")
             .ok()?;
@@ -560,6 +565,9 @@ impl RawCall {
         let _receipt = self.booking.finish(finish, self.status, &tally);
     }
 }
+
+/// Where callers put their keys.
+const KEY_HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
 /// Removes what is the caller's, or ours, and no provider's business.
 fn strip(head: &mut RequestHeader) {

@@ -41,6 +41,8 @@ pub(super) enum Refusal {
     ModelDenied { model: String },
     #[error("the API key may not be used from this address")]
     AddressNotAllowed,
+    #[error("the API key may not be used for this operation")]
+    ScopeDenied,
     #[error("the organization is suspended")]
     OrganizationSuspended,
     #[error("the model `{model}` does not exist{}", did_you_mean(.closest))]
@@ -130,6 +132,7 @@ impl Refusal {
             Self::RevokedKey => (401, "revoked_api_key", INVALID),
             Self::ModelDenied { .. } => (403, "model_access_denied", "permission_error"),
             Self::AddressNotAllowed => (403, "address_not_allowed", "permission_error"),
+            Self::ScopeDenied => (403, "scope_denied", "permission_error"),
             Self::OrganizationSuspended => (403, "organization_suspended", "permission_error"),
             Self::UnknownModel { .. } => (404, "model_not_found", INVALID),
             Self::UnknownPath | Self::StoredObject => (404, "unknown_path", INVALID),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::{
     connectors::http::Connector,
     http::RequestHeader,
@@ -12,7 +12,11 @@ use pingora::{
 };
 use tokio::time::timeout;
 
-use super::{decode::Decoder, outbound::ProviderPeer};
+use super::{
+    decode::Decoder,
+    head::{self, Head},
+    outbound::ProviderPeer,
+};
 use crate::{
     base::Moment,
     catalog::{Credential, Provider, provider::Auth},
@@ -24,13 +28,13 @@ use crate::{
 };
 
 /// What of the caller's headers is a provider's business; everything else stays here.
-const FORWARDED: [&str; 6] = [
-    "openai-beta",
-    "anthropic-beta",
-    "anthropic-version",
-    "traceparent",
-    "tracestate",
-    "x-title",
+static FORWARDED: [HeaderName; 6] = [
+    HeaderName::from_static("openai-beta"),
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-title"),
 ];
 
 /// How much of an error's body is worth reading.
@@ -126,12 +130,11 @@ impl Upstream {
         credential: Option<&Credential>,
         outgoing: &Outgoing<'_>,
     ) -> Result<Self, Failure> {
-        let head = request_head(provider, credential, outgoing).ok_or(Failure::Connect)?;
         let addresses = resolve(guard, provider).await?;
         let mut last = Failure::Connect;
         for address in addresses.iter().take(ADDRESSES) {
             let peer = ProviderPeer::new(peer(provider, credential, *address));
-            match Self::exchange(connector, provider, peer, &head, outgoing).await {
+            match Self::exchange(connector, provider, credential, peer, outgoing).await {
                 Err(Failure::Connect) => last = Failure::Connect,
                 Ok(upstream) => {
                     return upstream
@@ -147,8 +150,8 @@ impl Upstream {
     async fn exchange(
         connector: &Connector,
         provider: &Provider,
+        credential: Option<&Credential>,
         peer: ProviderPeer,
-        head: &RequestHeader,
         outgoing: &Outgoing<'_>,
     ) -> Result<Self, Failure> {
         let deadlines = &provider.deadlines;
@@ -160,6 +163,7 @@ impl Upstream {
                 .map_err(|_| Failure::Connect)?;
             session.set_write_timeout(Some(write_time(outgoing.pieces)));
             session.set_read_timeout(Some(deadlines.first_byte(outgoing.is_stream)));
+            let head = request_head(provider, credential, outgoing).ok_or(Failure::Connect)?;
             match send(&mut session, head, outgoing.pieces).await {
                 Ok(()) => {}
                 // The provider closed a pooled connection while it lay idle: nobody has read this request.
@@ -306,11 +310,11 @@ impl Upstream {
 
 async fn send(
     session: &mut HttpSession,
-    head: &RequestHeader,
+    head: RequestHeader,
     pieces: &[Bytes],
 ) -> Result<(), Failure> {
     session
-        .write_request_header(Box::new(head.clone()))
+        .write_request_header(Box::new(head))
         .await
         .map_err(|error| failed(&error))?;
     let mut left = pieces;
@@ -422,65 +426,59 @@ fn request_head(
     outgoing: &Outgoing<'_>,
 ) -> Option<RequestHeader> {
     let base = provider.base_url.path().trim_end_matches('/');
-    let path = format!("{base}/{}", outgoing.path);
-    let mut head =
-        RequestHeader::build_no_case(outgoing.method.clone(), path.as_bytes(), Some(16)).ok()?;
-    head.insert_header(header::HOST, authority(provider)).ok()?;
-    authorize(&mut head, provider.quirks.auth, credential)?;
-    head.insert_header(header::CONTENT_TYPE, "application/json")
-        .ok()?;
+    let target = [base, "/", outgoing.path].concat();
     let accept = if outgoing.is_stream {
         "text/event-stream"
     } else {
         "application/json"
     };
-    head.insert_header(header::ACCEPT, accept).ok()?;
-    head.insert_header(header::ACCEPT_ENCODING, "identity")
-        .ok()?;
-    head.insert_header(
-        header::USER_AGENT,
-        concat!("synaxis/", env!("CARGO_PKG_VERSION")),
-    )
-    .ok()?;
-    head.insert_header("x-request-id", outgoing.request_id)
-        .ok()?;
     let length: usize = outgoing.pieces.iter().map(Bytes::len).sum();
-    head.insert_header(header::CONTENT_LENGTH, length).ok()?;
-    for (name, value) in outgoing.forwarded {
-        head.insert_header(name, value.clone()).ok()?;
+    let mut head = Head::new();
+    head.text(&header::HOST, &authority(provider))
+        .word(&header::CONTENT_TYPE, "application/json")
+        .word(&header::ACCEPT, accept)
+        .word(&header::ACCEPT_ENCODING, "identity")
+        .word(
+            &header::USER_AGENT,
+            concat!("synaxis/", env!("CARGO_PKG_VERSION")),
+        )
+        .text(&head::REQUEST_ID, outgoing.request_id)
+        .set(&header::CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some((name, value)) = authorization(provider.quirks.auth, credential)? {
+        head.set(&name, value);
     }
-    Some(head)
+    for (name, value) in outgoing.forwarded {
+        head.set(name, value.clone());
+    }
+    head.request(outgoing.method.clone(), &target)
 }
 
 /// Returns what of a caller's headers is a provider's business.
 pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
     FORWARDED
         .iter()
-        .filter_map(|name| Some((HeaderName::from_static(name), headers.get(*name)?.clone())))
+        .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())))
         .collect()
 }
 
-/// Puts the provider's key where the provider wants it, in place of any other.
-pub(super) fn authorize(
-    head: &mut RequestHeader,
+/// Returns the provider's key as the provider wants it; the outer nothing when it cannot stand in a header.
+pub(super) fn authorization(
     auth: Auth,
     credential: Option<&Credential>,
-) -> Option<()> {
-    for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key"] {
-        head.remove_header(name);
-    }
+) -> Option<Option<(HeaderName, HeaderValue)>> {
     let Some(credential) = credential else {
-        return Some(());
+        return Some(None);
     };
     let key = credential.secret.expose();
-    match auth {
-        Auth::Bearer => head
-            .insert_header(header::AUTHORIZATION, format!("Bearer {key}"))
-            .ok(),
-        Auth::XApiKey => head.insert_header("x-api-key", key).ok(),
-        Auth::ApiKey => head.insert_header("api-key", key).ok(),
-        Auth::None => Some(()),
-    }
+    let (name, text) = match auth {
+        Auth::Bearer => (header::AUTHORIZATION, ["Bearer ", key].concat()),
+        Auth::XApiKey => (head::X_API_KEY.clone(), key.to_owned()),
+        Auth::ApiKey => (head::API_KEY.clone(), key.to_owned()),
+        Auth::None => return Some(None),
+    };
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(Some((name, value)))
 }
 
 /// Returns the provider's `Host`.

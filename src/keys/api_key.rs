@@ -33,6 +33,8 @@ pub struct ApiKey {
     pub last_used_at: Option<Moment>,
     /// The key it took over from.
     pub rotated_from: Option<ApiKeyId>,
+    /// The first key of that chain of rotations; `None` when it is its own.
+    pub lineage_id: Option<ApiKeyId>,
 }
 
 /// Whether a key opens the door.
@@ -48,6 +50,12 @@ pub enum KeyState {
 }
 
 impl ApiKey {
+    /// Returns the key its own limits hang on: the first of its chain of rotations.
+    #[must_use]
+    pub fn lineage(&self) -> ApiKeyId {
+        self.lineage_id.unwrap_or(self.id)
+    }
+
     /// Says whether the key itself opens the door at `now`.
     #[must_use]
     pub fn state(&self, now: Moment) -> KeyState {

@@ -289,6 +289,7 @@ mod tests {
             group_id: group,
             standing: Standing::Live,
             expires_at_ms: None,
+            scopes: Vec::new(),
             allowed_models: None,
             allowed_cidrs: None,
             limits: Vec::new(),

@@ -39,6 +39,9 @@ pub struct Grant {
     pub standing: Standing,
     /// When it stops, in milliseconds since 1970.
     pub expires_at_ms: Option<i64>,
+    /// What it may be used for, as [`super::KeyScope`] names it; empty is everything.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// The models it may ask for, by the name the caller writes or the canonical name; `None` allows all.
     pub allowed_models: Option<Vec<String>>,
     /// Where it may come from; `None` allows everywhere.
@@ -60,6 +63,12 @@ impl Grant {
     #[must_use]
     pub fn is_expired(&self, now: Moment) -> bool {
         self.expires_at_ms.is_some_and(|at| at <= now.millis())
+    }
+
+    /// Says whether the key may be used for an operation of this name.
+    #[must_use]
+    pub fn is_scoped_for(&self, operation: &str) -> bool {
+        self.scopes.is_empty() || self.scopes.iter().any(|scope| scope == operation)
     }
 
     /// Says whether the key may come from `address`.

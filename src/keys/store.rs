@@ -58,6 +58,8 @@ pub struct KeyRights<'a> {
     pub expires_at: Option<Moment>,
     /// The key it takes over from.
     pub rotated_from: Option<ApiKeyId>,
+    /// The first key of that chain, whose limits it goes on with.
+    pub lineage_id: Option<ApiKeyId>,
 }
 
 /// Writes a key of this transaction's organization.
@@ -72,8 +74,8 @@ pub async fn insert_key(
     let organization = tx.scope().organization().uuid();
     sqlx::query!(
         "insert into operations.api_keys (id, organization_id, public_id, secret_hash, name, group_id, user_id,
-             allowed_models, allowed_cidrs, scopes, expires_at, rotated_from, created_by)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[]::cidr[], $10, $11, $12, $13)",
+             allowed_models, allowed_cidrs, scopes, expires_at, rotated_from, lineage_id, created_by)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[]::cidr[], $10, $11, $12, $13, $14)",
         key.id.uuid(),
         organization,
         key.public_id,
@@ -86,6 +88,7 @@ pub async fn insert_key(
         rights.scopes,
         rights.expires_at.map(Moment::utc),
         rights.rotated_from.map(ApiKeyId::uuid),
+        rights.lineage_id.map(ApiKeyId::uuid),
         key.created_by.map(UserId::uuid),
     )
     .execute(&mut **tx)
@@ -151,6 +154,7 @@ struct ListedRow {
     revoked_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
     rotated_from: Option<Uuid>,
+    lineage_id: Option<Uuid>,
 }
 
 impl From<ListedRow> for ApiKey {
@@ -169,6 +173,7 @@ impl From<ListedRow> for ApiKey {
             revoked_at: row.revoked_at.map(Moment::from),
             last_used_at: row.last_used_at.map(Moment::from),
             rotated_from: row.rotated_from.map(ApiKeyId),
+            lineage_id: row.lineage_id.map(ApiKeyId),
         }
     }
 }
@@ -187,7 +192,7 @@ pub async fn list_keys(
         ListedRow,
         r#"select id, public_id, name, group_id, user_id, allowed_models,
                   allowed_cidrs::text[] as "allowed_cidrs: Vec<String>", scopes, created_at, expires_at, revoked_at,
-                  last_used_at, rotated_from
+                  last_used_at, rotated_from, lineage_id
            from operations.api_keys
            where organization_id = $1 and deleted_at is null and ($2::uuid is null or id < $2)
            order by id desc
@@ -211,7 +216,7 @@ pub async fn find_key(tx: &mut OrgTx, wanted: &str) -> Result<Option<ApiKey>, St
         ListedRow,
         r#"select id, public_id, name, group_id, user_id, allowed_models,
                   allowed_cidrs::text[] as "allowed_cidrs: Vec<String>", scopes, created_at, expires_at, revoked_at,
-                  last_used_at, rotated_from
+                  last_used_at, rotated_from, lineage_id
            from operations.api_keys
            where organization_id = $1 and deleted_at is null and (public_id = $2 or id::text = lower($2))"#,
         organization,

@@ -15,6 +15,7 @@ use super::{
     calendar::Calendar,
     counter::{Counter, Shape},
     hold::{Counters, End, Ending},
+    slices::Slice,
 };
 use crate::base::{Moment, OrganizationId, RequestId};
 
@@ -106,7 +107,13 @@ fn is_over(charge: &Charged, at: Moment, calendar: &Calendar, now: Moment) -> bo
     }
 }
 
-type Shard = HashMap<RequestId, Account>;
+/// A part of the accounts.
+#[derive(Debug, Default)]
+struct Shard {
+    accounts: HashMap<RequestId, Account>,
+    /// The calls that were held out of a slice, until the books know them: the slice has the account.
+    members: HashMap<RequestId, Arc<Slice>>,
+}
 
 /// Settled calls the books have not seen for long, added up per counter and window: they cost no memory each, and are
 /// asserted until their window is over even if the books learn of them meanwhile.
@@ -118,6 +125,8 @@ pub(super) struct Desk {
     shards: [Mutex<Shard>; SHARDS],
     endings: UnboundedSender<Ending>,
     open: AtomicUsize,
+    /// Calls held out of slices that the books do not know yet.
+    members: AtomicUsize,
     sums: Mutex<Sums>,
     /// Accounts of settled calls one shard keeps before it adds them up.
     most_settled: usize,
@@ -132,6 +141,7 @@ impl Desk {
             shards: std::array::from_fn(|_| Mutex::default()),
             endings,
             open: AtomicUsize::new(0),
+            members: AtomicUsize::new(0),
             sums: Mutex::default(),
             most_settled: most_settled.div_ceil(SHARDS),
             counters: Counters::default(),
@@ -144,8 +154,26 @@ impl Desk {
     }
 
     pub(super) fn open(&self, id: RequestId, account: Account) {
-        self.shard(id).insert(id, account);
+        self.shard(id).accounts.insert(id, account);
         self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a call is held out of a slice.
+    pub(super) fn join(&self, id: RequestId, slice: Arc<Slice>) {
+        self.shard(id).members.insert(id, slice);
+        self.members.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets which slice a call was held out of; returns it when it was known.
+    pub(super) fn leave(&self, id: RequestId) -> Option<Arc<Slice>> {
+        let slice = self.shard(id).members.remove(&id)?;
+        self.members.fetch_sub(1, Ordering::Relaxed);
+        Some(slice)
+    }
+
+    /// Returns how many calls held out of slices the books do not know yet.
+    pub(super) fn members(&self) -> usize {
+        self.members.load(Ordering::Relaxed)
     }
 
     /// Notes how a hold ends and hands it to whoever tells Redis.
@@ -174,7 +202,7 @@ impl Desk {
 
     fn note_end(&self, id: RequestId, end: End) -> Option<Ending> {
         let mut shard = self.shard(id);
-        let account = shard.get_mut(&id)?;
+        let account = shard.accounts.get_mut(&id)?;
         account.end = Some(end);
         Some(Ending {
             organization: account.organization,
@@ -188,10 +216,10 @@ impl Desk {
     pub(super) fn settled(&self, id: RequestId, calendar: &Calendar) {
         self.change(id, |account| account.is_settled = true);
         let mut shard = self.shard(id);
-        if shard.len() <= self.most_settled + self.open_holds() {
+        if shard.accounts.len() <= self.most_settled + self.open_holds() {
             return;
         }
-        let account = shard.remove(&id);
+        let account = shard.accounts.remove(&id);
         drop(shard);
         if let Some(account) = account {
             self.add_up(&account, calendar);
@@ -225,6 +253,9 @@ impl Desk {
 
     /// Notes that the books know the call.
     pub(super) fn booked(&self, id: RequestId) {
+        if let Some(slice) = self.leave(id) {
+            return slice.booked();
+        }
         self.change(id, |account| account.is_booked = true);
     }
 
@@ -238,17 +269,17 @@ impl Desk {
 
     fn change(&self, id: RequestId, change: impl FnOnce(&mut Account)) {
         let mut shard = self.shard(id);
-        let Some(account) = shard.get_mut(&id) else {
+        let Some(account) = shard.accounts.get_mut(&id) else {
             return;
         };
         change(account);
         if account.is_done() {
-            shard.remove(&id);
+            shard.accounts.remove(&id);
         }
     }
 
     pub(super) fn account(&self, id: RequestId) -> Option<Account> {
-        self.shard(id).get(&id).cloned()
+        self.shard(id).accounts.get(&id).cloned()
     }
 
     /// Returns the account when Redis must be told of it: it is not in the books and was not cancelled.
@@ -273,7 +304,7 @@ impl Desk {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
-            let leased = shard.iter().filter(|(_, account)| leased(account));
+            let leased = shard.accounts.iter().filter(|(_, account)| leased(account));
             found.extend(leased.map(|(id, account)| (account.organization, *id)));
         }
         found
@@ -282,9 +313,22 @@ impl Desk {
     /// Forgets settled holds whose windows are all over.
     pub(super) fn prune(&self, calendar: &Calendar, now: Moment) {
         for shard in &self.shards {
-            lock(shard).retain(|_, account| !account.is_over(calendar, now));
+            lock(shard)
+                .accounts
+                .retain(|_, account| !account.is_over(calendar, now));
         }
         lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now));
+    }
+
+    /// Forgets members the books were never told of: their slices have long been settled.
+    pub(super) fn prune_members(&self, now: std::time::Instant) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let before = shard.members.len();
+            shard.members.retain(|_, slice| !slice.is_forgotten(now));
+            let forgotten = before - shard.members.len();
+            self.members.fetch_sub(forgotten, Ordering::Relaxed);
+        }
     }
 
     fn ids_of(&self, wanted: fn(&Account) -> bool) -> Vec<RequestId> {
@@ -293,6 +337,7 @@ impl Desk {
             let shard = lock(shard);
             ids.extend(
                 shard
+                    .accounts
                     .iter()
                     .filter(|(_, account)| wanted(account))
                     .map(|(id, _)| *id),

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Actual, desk::Desk};
+use super::{Actual, desk::Desk, slices::Part};
 use crate::base::{OrganizationId, RequestId};
 
 /// What the ledger counts about itself.
@@ -37,24 +37,38 @@ impl Counters {
 pub struct Hold {
     id: RequestId,
     organization: OrganizationId,
-    /// None when the call has no limit and no allowance.
-    desk: Option<Arc<Desk>>,
+    place: Place,
+}
+
+/// Where a hold's account is.
+#[derive(Debug)]
+enum Place {
+    /// Nowhere: the call has no limit and no allowance, or the hold has ended.
+    Nowhere,
+    /// On the desk.
+    Desk(Arc<Desk>),
+    /// In the slice it was taken out of.
+    Slice(Part),
 }
 
 impl Hold {
     pub(super) fn empty(id: RequestId, organization: OrganizationId) -> Self {
-        Self {
-            id,
-            organization,
-            desk: None,
-        }
+        Self::at(id, organization, Place::Nowhere)
     }
 
     pub(super) fn of(id: RequestId, organization: OrganizationId, desk: Arc<Desk>) -> Self {
+        Self::at(id, organization, Place::Desk(desk))
+    }
+
+    pub(super) fn of_slice(id: RequestId, organization: OrganizationId, part: Part) -> Self {
+        Self::at(id, organization, Place::Slice(part))
+    }
+
+    fn at(id: RequestId, organization: OrganizationId, place: Place) -> Self {
         Self {
             id,
             organization,
-            desk: Some(desk),
+            place,
         }
     }
 
@@ -71,22 +85,35 @@ impl Hold {
     /// Says whether there is nothing to settle.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.desk.is_none()
+        matches!(self.place, Place::Nowhere)
+    }
+
+    /// Says whether it was taken out of a slice.
+    pub(super) fn is_of_slice(&self) -> bool {
+        matches!(self.place, Place::Slice(_))
     }
 
     pub(super) fn end(mut self, end: End) {
-        if let Some(desk) = self.desk.take() {
-            desk.end(self.id, end);
+        self.tell(end);
+    }
+
+    fn tell(&mut self, end: End) {
+        match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Nowhere => {}
+            Place::Desk(desk) => desk.end(self.id, end),
+            Place::Slice(part) => part.end(self.id, end),
         }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(desk) = self.desk.take() {
-            Counters::add(&desk.counters.dropped, 1);
-            desk.end(self.id, End::AsHeld);
+        match &self.place {
+            Place::Nowhere => return,
+            Place::Desk(desk) => Counters::add(&desk.counters.dropped, 1),
+            Place::Slice(part) => part.count_dropped(),
         }
+        self.tell(End::AsHeld);
     }
 }
 

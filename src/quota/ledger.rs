@@ -23,6 +23,7 @@ use super::{
     hold::{Counters, End, Ending},
     script::{self, Scripts},
     seed::Wanted,
+    slices::{Order, Slice, Slices},
     store::Books,
 };
 use crate::{
@@ -143,6 +144,9 @@ pub struct Ledger {
     pub(super) epoch_changed: Notify,
     pub(super) beat_wanted: Notify,
     pub(super) wanted: mpsc::UnboundedSender<Wanted>,
+    pub(super) slices: Slices,
+    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) spent: mpsc::UnboundedSender<Arc<Slice>>,
     pub(super) inbox: Mutex<Option<Inbox>>,
     /// Whether it was said that Redis fails, or that the books cannot be read.
     pub(super) is_complaining: AtomicBool,
@@ -154,10 +158,12 @@ pub struct Ledger {
 pub(super) struct Inbox {
     pub(super) endings: mpsc::UnboundedReceiver<Ending>,
     pub(super) wanted: mpsc::UnboundedReceiver<Wanted>,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) spent: mpsc::UnboundedReceiver<Arc<Slice>>,
 }
 
 /// A script's answer to an admission or an adjustment.
-enum Answer {
+pub(super) enum Answer {
     Held {
         bid: usize,
         at: Moment,
@@ -180,7 +186,7 @@ enum Answer {
 }
 
 /// Why a script did not answer the question.
-enum Obstacle {
+pub(super) enum Obstacle {
     Epoch,
     Closed(Duration),
     Unseeded(Moment, Vec<usize>),
@@ -204,7 +210,12 @@ impl Ledger {
     ) -> Arc<Self> {
         let (desk, endings) = Desk::new(settings.most_unbooked);
         let (wanted, wanted_inbox) = mpsc::unbounded_channel();
+        let (orders, orders_inbox) = mpsc::unbounded_channel();
+        let (spent, spent_inbox) = mpsc::unbounded_channel();
         Arc::new(Self {
+            slices: Slices::new(settings.most_sliced),
+            orders,
+            spent,
             settings,
             redis,
             books,
@@ -219,6 +230,8 @@ impl Ledger {
             inbox: Mutex::new(Some(Inbox {
                 endings,
                 wanted: wanted_inbox,
+                orders: orders_inbox,
+                spent: spent_inbox,
             })),
             is_complaining: AtomicBool::new(false),
             misses_books: AtomicBool::new(false),
@@ -228,7 +241,8 @@ impl Ledger {
 
     /// Holds a call to all its limits and to the first candidate that fits; all or nothing, in one round trip.
     ///
-    /// A call with no limit whose first bid has no charge of its own is held without asking Redis.
+    /// A call with no limit whose first bid has no charge of its own is held without asking Redis, and so is one that
+    /// finds a slice of its kind.
     ///
     /// # Errors
     /// When the limits cannot be asked; nothing is held then.
@@ -241,6 +255,14 @@ impl Ledger {
                 standings: Vec::new(),
             });
         }
+        if let Some(decision) = self.find_slice(&ask) {
+            return Ok(decision);
+        }
+        self.admit_exactly(ask).await
+    }
+
+    /// Asks Redis.
+    pub(super) async fn admit_exactly(&self, ask: Ask<'_>) -> Result<Decision, Unavailable> {
         let form = Form::new(ask.id, ask.organization, ask.limits, ask.bids);
         match self.ask(&form, ask.now).await {
             Ok(Answer::Held {
@@ -252,6 +274,7 @@ impl Ledger {
             }) => {
                 Counters::add(&self.desk.counters.shadowed, shadowed);
                 let hold = self.open(&form, bid, at, epoch).await?;
+                self.learn(&ask, bid, &standings);
                 Ok(Decision::Held {
                     hold,
                     bid,
@@ -290,6 +313,9 @@ impl Ledger {
         bids: &[Bid],
         now: Moment,
     ) -> Result<Adjusted, Unavailable> {
+        if hold.is_of_slice() {
+            return self.leave_slice(hold, limits, spent, bids, now).await;
+        }
         let Some(account) = self.desk.account(hold.id()) else {
             return self.adjust_nothing(hold, limits, bids, now).await;
         };
@@ -338,7 +364,7 @@ impl Ledger {
             bids,
             now,
         };
-        Ok(match self.admit(ask).await? {
+        Ok(match self.admit_exactly(ask).await? {
             Decision::Held { hold: new, bid, .. } => {
                 *hold = new;
                 Adjusted::Held { bid }
@@ -428,7 +454,7 @@ impl Ledger {
     }
 
     /// Opens the account of a call Redis has just admitted.
-    async fn open(
+    pub(super) async fn open(
         &self,
         form: &Form<'_>,
         bid: usize,
@@ -457,7 +483,7 @@ impl Ledger {
     }
 
     /// Asks until there is an answer, past everything that can be mended meanwhile.
-    async fn ask(&self, form: &Form<'_>, now: Moment) -> Result<Answer, Unavailable> {
+    pub(super) async fn ask(&self, form: &Form<'_>, now: Moment) -> Result<Answer, Unavailable> {
         let until = Instant::now() + Duration::from_millis(self.settings.rebuild_patience_ms);
         let mut now = now;
         while Instant::now() < until {
@@ -482,7 +508,7 @@ impl Ledger {
         Err(Unavailable::Rebuilding)
     }
 
-    async fn ask_once(
+    pub(super) async fn ask_once(
         &self,
         form: &Form<'_>,
         now: Moment,

@@ -128,6 +128,15 @@ impl Actual {
             cost_nano_usd: self.cost_nano_usd.saturating_add(failed.cost_nano_usd),
         }
     }
+
+    /// Returns what two calls used together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            ..self.after(other)
+        }
+    }
 }
 
 impl Meter {

@@ -14,6 +14,8 @@ mod form;
 mod hold;
 mod ledger;
 mod seed;
+mod slices;
+mod slicing;
 mod store;
 mod upkeep;
 
@@ -74,6 +76,8 @@ pub struct Settings {
     pub rebuild_patience_ms: u64,
     /// How many settled calls a proxy remembers one by one while the books do not take them.
     pub most_unbooked: usize,
+    /// For how many calls a proxy holds ahead at once where they come fast; 0 asks Redis for each one.
+    pub most_sliced: u32,
     /// What to do with calls while Redis is away.
     pub when_away: WhenAway,
     /// Among how many proxies rates are shared while Redis is away.
@@ -87,6 +91,7 @@ impl Default for Settings {
             rebuild_grace_ms: 1_500,
             rebuild_patience_ms: 5_000,
             most_unbooked: 100_000,
+            most_sliced: 4_096,
             when_away: WhenAway::Refuse,
             proxies: 1,
         }

@@ -63,6 +63,8 @@ impl Ledger {
                     self.end_holds(&mut inbox.endings, &mut taken),
                     self.renew_leases(),
                     self.serve_seeds(inbox.wanted),
+                    self.serve_slices(inbox.orders),
+                    self.return_slices(inbox.spent),
                 )
             };
             tokio::select! {
@@ -70,6 +72,7 @@ impl Ledger {
                 _ = upkeep => {}
             }
         }
+        self.give_up_slices();
         inbox.endings.close();
         if timeout(LAST_WORDS, self.end_holds(&mut inbox.endings, &mut taken))
             .await

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::{Provider, Settings, serve_provider};
 use crate::{
     base::{Secret, Usage, tasks::Tasks},
-    dialect::{Dialect, Endpoint, Seen, StreamReader, error_of, usage_of},
+    dialect::{Dialect, Endpoint, Seen, StreamReader, usage_of, whole},
 };
 
 /// A provider that serves, and stops when this is dropped.
@@ -238,12 +238,12 @@ async fn odd_bytes_are_odd_and_errors_are_errors() {
     assert!(read(body("error-after=2", true).await.1).error.is_some());
     assert!(!read(body("garbage", true).await.1).has_content);
     assert!(
-        error_of(
+        whole(
             Dialect::Openai,
             Endpoint::ChatCompletions,
             &body("error-200", false).await.1
         )
-        .is_some()
+        .is_some_and(|reply| reply.error.is_some())
     );
     let long = body("long-line=2", true).await.1;
     assert!(2 << 20 < long.len() && read(long).is_done);

@@ -5,6 +5,8 @@ pub mod migrate;
 pub mod postgres;
 pub mod redis;
 pub mod scope;
+pub mod seal;
 
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
-pub use scope::{OrgTx, Scope};
+pub use scope::{OrgTx, Scope, Whose};
+pub use seal::Vault;

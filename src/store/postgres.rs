@@ -129,6 +129,9 @@ pub enum StoreError {
     /// A row does not hold what it should.
     #[error("a row cannot be read")]
     Malformed(#[source] serde_json::Error),
+    /// A change cannot be linked into the audit log, so it is not made.
+    #[error("security.sealing_key is not set, and the audit log is chained with it")]
+    NoAuditKey,
     /// A migration failed, or the database holds one we do not know.
     #[error("the migrations do not apply")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -240,7 +243,8 @@ impl Postgres {
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn acquire(&self) -> Result<PoolConnection, StoreError> {
-        Ok(self.pool.acquire().await?)
+        // Whatever keeps us from a connection, trying again later may help.
+        self.pool.acquire().await.map_err(StoreError::Unreachable)
     }
 
     /// Begins a transaction that sees no tenant: for the definer's functions.
@@ -248,7 +252,13 @@ impl Postgres {
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        self.pool.begin().await.map_err(StoreError::Unreachable)
+    }
+
+    /// Begins a transaction that writes nothing and sees one instant of the books, however long it reads.
+    pub(super) async fn begin_reading(&self) -> Result<Tx, StoreError> {
+        let begin = "begin isolation level repeatable read read only";
+        Ok(self.pool.begin_with(begin).await?)
     }
 
     /// Listens on one channel over a connection of its own.

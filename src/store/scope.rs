@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use uuid::Uuid;
+
 use super::postgres::{Conn, Postgres, StoreError, Tx};
 use crate::base::OrganizationId;
 
@@ -60,21 +62,90 @@ impl DerefMut for OrgTx {
     }
 }
 
+/// Whose rows a transaction sees and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Whose {
+    /// The platform's own, which are no organization's.
+    Platform,
+    /// One organization's.
+    Organization(OrganizationId),
+}
+
+impl Whose {
+    /// Returns the organization; `None` is the platform.
+    #[must_use]
+    pub fn organization(self) -> Option<Uuid> {
+        match self {
+            Self::Platform => None,
+            Self::Organization(id) => Some(id.uuid()),
+        }
+    }
+
+    /// Shows `tx` those rows.
+    async fn show(self, tx: &mut Tx) -> Result<(), StoreError> {
+        // Local to the transaction: a pooled connection must not carry it to the next user.
+        match self {
+            Self::Platform => {
+                sqlx::query!("select set_config('app.platform', 'on', true)")
+                    .fetch_one(&mut **tx)
+                    .await?;
+            }
+            Self::Organization(organization) => {
+                sqlx::query!(
+                    "select set_config('app.organization_id', $1, true)",
+                    organization.to_string()
+                )
+                .fetch_one(&mut **tx)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Option<Uuid>> for Whose {
+    fn from(organization: Option<Uuid>) -> Self {
+        organization.map_or(Self::Platform, |id| Self::Organization(id.into()))
+    }
+}
+
 impl Postgres {
     /// Begins a transaction for one organization.
     ///
     /// # Errors
     /// When Postgres cannot be reached in time.
     pub async fn begin_for(&self, scope: Scope) -> Result<OrgTx, StoreError> {
-        let mut tx = self.begin().await?;
-        let organization = scope.organization().to_string();
-        // Local to the transaction: a pooled connection must not carry it to the next user.
-        sqlx::query!(
-            "select set_config('app.organization_id', $1, true)",
-            organization
-        )
-        .fetch_one(&mut *tx)
-        .await?;
+        let tx = self
+            .begin_as(Whose::Organization(scope.organization()))
+            .await?;
         Ok(OrgTx { tx, scope })
+    }
+
+    /// Begins a transaction that sees and writes the rows of the platform itself, and no organization's.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached in time.
+    pub async fn begin_for_platform(&self) -> Result<Tx, StoreError> {
+        self.begin_as(Whose::Platform).await
+    }
+
+    /// Begins a transaction for either.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached in time.
+    pub async fn begin_as(&self, whose: Whose) -> Result<Tx, StoreError> {
+        let mut tx = self.begin().await?;
+        whose.show(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// Begins a transaction that writes nothing and sees one instant, however long it reads.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached in time.
+    pub async fn look_at(&self, whose: Whose) -> Result<Tx, StoreError> {
+        let mut tx = self.begin_reading().await?;
+        whose.show(&mut tx).await?;
+        Ok(tx)
     }
 }

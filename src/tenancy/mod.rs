@@ -1,8 +1,14 @@
 //! Organizations, their people and teams, and who may do what.
 
+pub mod permission;
 pub mod store;
 
+pub use permission::{Permission, Permissions};
+
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::base::{Moment, OrganizationId, Secret, UserId};
 
@@ -52,7 +58,7 @@ pub struct NewUser {
 }
 
 /// What a member may do in an organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rank {
     /// Everything; there is always one.
@@ -75,6 +81,21 @@ impl Rank {
             Self::Member => "member",
             Self::Guest => "guest",
         }
+    }
+}
+
+/// There is no rank of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write owner, admin, member or guest")]
+pub struct UnknownRank;
+
+impl FromStr for Rank {
+    type Err = UnknownRank;
+
+    fn from_str(word: &str) -> Result<Self, UnknownRank> {
+        let ranks = [Self::Owner, Self::Admin, Self::Member, Self::Guest];
+        let found = ranks.into_iter().find(|rank| rank.word() == word);
+        found.ok_or(UnknownRank)
     }
 }
 

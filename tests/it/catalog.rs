@@ -166,10 +166,7 @@ fn vault(text: &str) -> Vault {
 }
 
 fn by() -> By {
-    By {
-        actor: Actor::Operator,
-        now: Clock::System.now(),
-    }
+    By::new(Actor::Operator, Clock::System.now())
 }
 
 async fn run(conn: &mut PgConnection, statement: &str) -> Result<(), sqlx::Error> {

@@ -16,10 +16,7 @@ use synaxis::{
 use crate::stack::database::TestDatabase;
 
 fn by() -> By {
-    By {
-        actor: Actor::Operator,
-        now: Clock::System.now(),
-    }
+    By::new(Actor::Operator, Clock::System.now())
 }
 
 struct Tenant {

@@ -9,7 +9,9 @@
 
 mod stack;
 
+mod admin;
 mod architecture;
+mod audit;
 mod catalog;
 mod check;
 mod dev;

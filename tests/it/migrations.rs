@@ -76,10 +76,7 @@ async fn many_databases_of_one_cluster_may_be_migrated_at_once() {
 #[tokio::test]
 async fn a_database_in_use_migrates_again_and_keeps_its_rows() {
     let database = TestDatabase::start().await;
-    let by = By {
-        actor: Actor::Operator,
-        now: Clock::System.now(),
-    };
+    let by = By::new(Actor::Operator, Clock::System.now());
     let new = NewOrganization {
         name: "Acme".to_owned(),
         ..NewOrganization::default()

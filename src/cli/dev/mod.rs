@@ -27,7 +27,11 @@ use super::{
     settings::{ConfigArgs, EXIT_CONFIG},
     stop::Stop,
 };
-use crate::config::{self, Config, Source};
+use crate::{
+    audit::AuditKeys,
+    base::Secret,
+    config::{self, Config, Source},
+};
 
 /// What `synaxis dev` is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -127,7 +131,8 @@ async fn live(
     let demo = Demo::start(folder, &mut kept, processes)?;
     let servers = start_servers(folder, args, &mut kept, processes).await?;
     folder.keep(&kept)?;
-    tenant::ensure(&servers, &mut kept).await?;
+    AuditKeys::new(&Secret::new(kept.sealing_key.clone()))?.install();
+    tenant::ensure(folder, &servers, &mut kept).await?;
     folder.keep(&kept)?;
     demo.import(folder, config, &servers, &kept).await?;
     let setting = Setting {

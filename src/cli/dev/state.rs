@@ -12,6 +12,8 @@ use rand::distr::{Alphanumeric, SampleString};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::base::Secret;
+
 /// Bytes of a random password: 190 bits in letters and digits.
 const PASSWORD_BYTES: usize = 32;
 
@@ -52,6 +54,14 @@ impl Kept {
         }
         self
     }
+}
+
+/// Finds the sealing key that a `synaxis dev` of this user keeps in `folder`.
+#[must_use]
+pub fn find_sealing_key(folder: &Path) -> Option<Secret> {
+    let text = fs::read(folder.join("state.json")).ok()?;
+    let kept: Kept = serde_json::from_slice(&text).ok()?;
+    (!kept.sealing_key.is_empty()).then(|| Secret::new(kept.sealing_key))
 }
 
 /// Draws a password.

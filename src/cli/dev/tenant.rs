@@ -4,11 +4,11 @@ use anyhow::Context;
 
 use super::{
     Servers,
-    state::{Kept, random_text},
+    state::{Kept, StateFolder, random_text},
 };
 use crate::{
     base::{OrganizationId, Secret, UserId},
-    cli::operator,
+    cli::{audit_key, operator},
     control::{
         keys::{self, KeyRefused, NewKey},
         organizations::{self, NewOrganization, OrganizationRefused, Start},
@@ -29,8 +29,13 @@ const SUFFIX_LETTERS: usize = 6;
 /// # Errors
 ///
 /// When the books cannot be read or written.
-pub async fn ensure(servers: &Servers, kept: &mut Kept) -> anyhow::Result<()> {
+pub async fn ensure(
+    folder: &StateFolder,
+    servers: &Servers,
+    kept: &mut Kept,
+) -> anyhow::Result<()> {
     let postgres = operator::open(&owner_settings(servers), Role::Owner)?;
+    audit_key::name_folder(&mut *postgres.acquire().await?, folder.root()).await?;
     let organization = kept
         .organization_id
         .as_deref()

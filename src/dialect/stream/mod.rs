@@ -26,16 +26,7 @@ pub struct StreamError {
     pub retry_after: Option<Duration>,
 }
 
-/// Returns the error that a whole reply of status 200 is after all.
-#[must_use]
-pub fn error_of(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Option<StreamError> {
-    memchr::memmem::find(body, b"\"error\"")?;
-    let found = Found::in_whole(Language::of(dialect, endpoint), body);
-    let is_answer = 0 < found.choices || found.has_content;
-    (found.is_error && !is_answer).then(|| stream_error(body))
-}
-
-fn stream_error(data: &[u8]) -> StreamError {
+pub(super) fn stream_error(data: &[u8]) -> StreamError {
     let (status, fault) = fault::of_event(data);
     StreamError {
         kind: fault.kind,

@@ -1,7 +1,7 @@
 //! The same bytes, cut anywhere, are seen and forwarded the same.
 
 use super::*;
-use crate::base::Tokens;
+use crate::{base::Tokens, dialect::whole};
 
 /// Feeds the pieces and returns what was seen and what was forwarded.
 fn run(mut reader: StreamReader, pieces: &[&[u8]]) -> (Seen, Vec<u8>) {
@@ -302,6 +302,7 @@ fn what_is_held_when_the_connection_breaks_is_not_forwarded() {
 
 #[test]
 fn an_error_of_status_200_is_told_from_an_answer() {
+    let error_of = |dialect, endpoint, body: &[u8]| whole(dialect, endpoint, body)?.error;
     let openai = |body: &str| error_of(Dialect::Openai, Endpoint::ChatCompletions, body.as_bytes());
 
     assert_eq!(

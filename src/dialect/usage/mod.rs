@@ -23,12 +23,6 @@ pub fn usage_of(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> Option<Usa
         .usage(dialect, endpoint)
 }
 
-/// Returns how many bytes of text (and tool arguments) a whole reply holds, to estimate from when it says nothing.
-#[must_use]
-pub fn output_bytes_of(dialect: Dialect, endpoint: Endpoint, body: &[u8]) -> u64 {
-    Found::in_whole(Language::of(dialect, endpoint), body).text_bytes
-}
-
 /// The counts of a usage object, as far as they were given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {

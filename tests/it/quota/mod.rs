@@ -4,6 +4,7 @@ mod admission;
 mod ends;
 mod loss;
 mod server;
+mod slices;
 mod windows;
 mod wire;
 

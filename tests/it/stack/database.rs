@@ -10,6 +10,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use synaxis::{
+    audit::AuditKeys,
     base::{Clock, Secret},
     store::{
         migrate,
@@ -17,6 +18,8 @@ use synaxis::{
     },
 };
 use url::Url;
+
+use super::SEALING_KEY;
 
 /// Where Postgres is, when `SYNAXIS_TEST_DATABASE_URL` (a superuser's) does not say.
 const DEFAULT_URL: &str = "postgres://postgres@127.0.0.1:5499/postgres";
@@ -35,6 +38,7 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Clones the template, which the first to come here makes.
     pub async fn start() -> Self {
+        audit_keys().install();
         Self::clone_of(Some(&template().await)).await
     }
 
@@ -146,6 +150,11 @@ impl Drop for TestDatabase {
         // A failure here must not hide the test's own.
         let _ = dropping.join();
     }
+}
+
+/// The keys that the tests' own changes are linked into the audit log with: those of every process they start.
+pub fn audit_keys() -> AuditKeys {
+    AuditKeys::new(&Secret::new(SEALING_KEY.to_owned())).expect("a key that is long enough")
 }
 
 /// Returns the name of the template for the migrations as they are, making it when it is not there.

@@ -2,6 +2,7 @@
 //!
 //! Everything is set up as an operator would, through the binary's own commands.
 
+pub mod admin;
 pub mod database;
 pub mod people;
 pub mod provider;
@@ -26,7 +27,7 @@ use tempfile::TempDir;
 pub const SYNAXIS: &str = env!("CARGO_BIN_EXE_synaxis");
 
 /// Long enough to seal with, and nobody's.
-const SEALING_KEY: &str = "q7Zk2vX9pLw4Rt8Yb3Nc6Md1Hf5Gj0Sa";
+pub const SEALING_KEY: &str = "q7Zk2vX9pLw4Rt8Yb3Nc6Md1Hf5Gj0Sa";
 
 /// What a test wants to stand.
 pub struct Setup {

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::SYNAXIS;
+use super::{SYNAXIS, people::client};
 
 /// One running proxy; killed when dropped.
 pub struct Proxy {
@@ -122,7 +122,7 @@ impl Proxy {
     /// Asks its operations listener.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.operations);
-        let answer = reqwest::Client::new().get(url).send().await.ok()?;
+        let answer = client().get(url).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 

@@ -46,11 +46,28 @@ impl OwnRedis {
 
     /// Makes it forget everything.
     pub fn empty(&self) {
+        self.cli(&["flushall"]);
+    }
+
+    /// Returns how many scripts were run so far.
+    pub fn scripts(&self) -> u64 {
+        let stats = self.cli(&["info", "commandstats"]);
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        let calls = line.and_then(|line| line.split(',').next());
+        calls.map_or(0, |calls| calls.parse().expect("a number"))
+    }
+
+    fn cli(&self, command: &[&str]) -> String {
         let port = self.address.rsplit(':').next().expect("a port");
         let done = Command::new("redis-cli")
-            .args(["-p", port, "flushall"])
+            .args(["-p", port])
+            .args(command)
             .output();
-        assert!(done.expect("redis-cli").status.success());
+        let done = done.expect("redis-cli");
+        assert!(done.status.success());
+        String::from_utf8(done.stdout).expect("text")
     }
 }
 

@@ -1,0 +1,4 @@
+//! The admin API, as its callers see it.
+
+mod layers;
+mod shell;
