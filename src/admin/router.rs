@@ -7,15 +7,93 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    docs,
+    audit, auth, docs,
     doors::{Doors, Table},
     error::ApiError,
-    health, layers, version,
+    fitness, health, jwks, layers, nodes, requests, savings, security,
+    throttle::Throttle,
+    usage, version,
 };
+use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    Doors::new().at(Access::Public, routes!(version::show_version))
+    let page = Doors::new()
+        .at(Access::Public, routes!(version::show_version))
+        .at(Access::Public, routes!(jwks::show_jwks))
+        .throttled(Throttle::Registration, routes!(auth::register))
+        .throttled(Throttle::Reset, routes!(auth::verify_email))
+        .throttled(Throttle::Reset, routes!(auth::resend_verification))
+        .throttled(Throttle::SignIn, routes!(auth::login))
+        .at(Access::Public, routes!(auth::refresh))
+        .at(Access::SignedIn, routes!(auth::logout))
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::list_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::export_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::verify_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::show_audit_checkpoint),
+        )
+        .at(
+            Access::Member(Permission::SecurityRead),
+            routes!(security::list_security_findings),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::list_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::export_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::verify_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::show_platform_audit_checkpoint),
+        )
+        .at(
+            Access::Platform,
+            routes!(security::list_platform_security_findings),
+        );
+    insight(page)
+}
+
+/// What was used, what it cost, and how everything does.
+fn insight(page: Doors) -> Doors {
+    let (usage, requests) = (Permission::UsageRead, Permission::RequestsRead);
+    page.at(Access::Member(usage), routes!(usage::show_usage))
+        .at(
+            Access::Member(Permission::KeysRead),
+            routes!(usage::show_key_usage),
+        )
+        .at(Access::SignedIn, routes!(usage::show_my_usage))
+        .at(Access::Platform, routes!(usage::show_platform_usage))
+        .at(Access::Member(requests), routes!(requests::list_requests))
+        .at(Access::Member(requests), routes!(requests::show_request))
+        .at(Access::Member(usage), routes!(savings::show_savings))
+        .at(Access::Member(requests), routes!(savings::list_receipts))
+        .at(
+            Access::Member(Permission::CatalogRead),
+            routes!(fitness::list_offer_health),
+        )
+        .at(
+            Access::Platform,
+            routes!(fitness::list_platform_offer_health),
+        )
+        .at(Access::Platform, routes!(fitness::show_platform_health))
+        .at(Access::Platform, routes!(nodes::list_nodes))
 }
 
 /// Returns the OpenAPI document of all operations.
