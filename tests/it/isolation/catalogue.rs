@@ -62,7 +62,7 @@ const RULES: &[(&str, &str)] = &[
          join pg_namespace n on n.oid = p.pronamespace
          where n.nspname in ('platform', 'identity', 'operations', 'audit')
              and (p.proacl is null or exists (select from aclexplode(p.proacl) a where a.grantee = 0))
-             and p.proname not in ('current_organization', 'speaks_for_platform')
+             and p.proname not in ('current_organization', 'current_person', 'speaks_for_platform')
              and p.prokind <> 'p'",
     ),
     (

@@ -69,6 +69,12 @@ from (select (left(operations.first_id_at(date_trunc('hour', now()))::text, 18) 
 
 insert into operations.usage_hourly (organization_id, hour, api_key_id, group_id, user_id, model_id, offer_id, provider_id, requests, failed_requests, estimated_requests, streamed_requests, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, duration_ms, first_byte_ms, first_bytes) values ({org}, date_trunc('hour', now()), @key, @group, @user, @model, @offer, @provider, 1, 0, 0, 0, 1, 0, 0, 1, 0, 7, 0, 3, 0, 0)
 
+insert into operations.usage_daily (organization_id, day, api_key_id, group_id, user_id, model_id, offer_id, provider_id, requests, failed_requests, estimated_requests, streamed_requests, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, duration_ms, first_byte_ms, first_bytes) values ({org}, date_trunc('day', now(), 'UTC'), @key, @group, @user, @model, @offer, @provider, 1, 0, 0, 0, 1, 0, 0, 1, 0, 7, 0, 3, 0, 0)
+
+insert into operations.usage_receipts (organization_id, day, model_id, offer_id, requests, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd) values ({org}, date_trunc('day', now(), 'UTC'), @model, @offer, 1, 1, 0, 0, 1, 0, 7, 0)
+
+insert into operations.usage_totals (organization_id, grain, dimension, at, value, requests, failed_requests, estimated_requests, streamed_requests, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, duration_ms, first_byte_ms, first_bytes) values ({org}, 'day', 'key', date_trunc('day', now(), 'UTC'), @key, 1, 0, 0, 0, 1, 0, 0, 1, 0, 7, 0, 3, 0, 0)
+
 insert into operations.routing_strategies (id, organization_id, subject_kind, group_id, kind) values (@strategy, {org}, 'group', @group, 'miser')
 
 insert into operations.routes (id, organization_id, model_id, offer_id) values (@route, {org}, @model, @offer)
