@@ -117,7 +117,7 @@ const RULES: &[(&str, &str)] = &[
                  where k = 0 or a.atttypid not in ('uuid'::regtype, 'bytea'::regtype, 'timestamptz'::regtype))
              and i.indexrelid::regclass::text <> all (array[
                  -- Drawn by us.
-                 'operations.api_keys_public_id_uq',
+                 'operations.api_keys_public_id_uq', 'operations.usage_moves_pk',
                  -- Led by the id of a row that is the tenant's own.
                  'platform.alias_targets_pk', 'operations.discovered_models_uq', 'operations.ledger_postings_once_uq',
                  'identity.external_logins_subject_uq'])",
