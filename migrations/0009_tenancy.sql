@@ -447,6 +447,7 @@ begin
             ) c
             where c.id = (ids ->> 0)::uuid;
         end if;
+        -- A key that is gone still spent what it spent.
         lineage := (ids ->> 0)::uuid || array(
             select k.id from operations.api_keys k
             where k.organization_id = organization and k.lineage_id = (ids ->> 0)::uuid);

@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    audit, auth, auto_optimization, docs,
+    audit, auth, auto_optimization, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
     fitness, groups, health, invitations, invited, jwks, keys, layers, limits, members, nodes,
@@ -70,7 +70,7 @@ fn doors() -> Doors {
         );
     let page = tenants(organizations(page));
     let page = keys(roles(members(groups(page))));
-    insight(page)
+    insight(catalog::of_platform(catalog::of_organizations(page)))
 }
 
 /// Organizations, as their own people see them.
