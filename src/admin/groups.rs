@@ -126,7 +126,7 @@ pub struct ChangeGroup {
     get,
     path = "/api/v1/organizations/{organization_id}/groups",
     tag = "groups",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), ListQuery),
     responses((status = 200, description = "A page of groups.", body = Listed<GroupView>), Problems)
 )]
 pub async fn list_groups(
@@ -253,7 +253,7 @@ pub async fn delete_group(
     tag = "groups",
     params(
         ("organization_id" = OrganizationId, Path, description = "The organization."),
-        ("group_id" = GroupId, Path, description = "The group.")),
+        ("group_id" = GroupId, Path, description = "The group."), ListQuery),
     responses((status = 200, description = "A page of members.", body = Listed<GroupMemberView>), Problems)
 )]
 pub async fn list_group_members(

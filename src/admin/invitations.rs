@@ -125,7 +125,7 @@ pub struct InvitationQuery {
     get,
     path = "/api/v1/organizations/{organization_id}/invitations",
     tag = "invitations",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), InvitationQuery),
     responses((status = 200, description = "A page of invitations.", body = Listed<InvitationView>), Problems)
 )]
 pub async fn list_invitations(

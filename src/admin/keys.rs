@@ -178,7 +178,7 @@ pub(super) fn reach(member: &Member) -> Reach {
     get,
     path = "/api/v1/organizations/{organization_id}/keys",
     tag = "keys",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), KeyQuery),
     responses((status = 200, description = "A page of keys.", body = Listed<KeyView>), Problems)
 )]
 pub async fn list_keys(

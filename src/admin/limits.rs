@@ -164,7 +164,7 @@ impl From<BooksAway> for ApiError {
     get,
     path = "/api/v1/organizations/{organization_id}/limits",
     tag = "limits",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), LimitQuery),
     responses((status = 200, description = "A page of limits.", body = Listed<LimitView>), Problems)
 )]
 pub async fn list_limits(
@@ -306,7 +306,7 @@ pub async fn delete_limit(
     get,
     path = "/api/v1/organizations/{organization_id}/limits/effective",
     tag = "limits",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), EffectiveQuery),
     responses((status = 200, description = "What holds: the nearest first.", body = HoldingView), Problems)
 )]
 pub async fn list_effective_limits(

@@ -103,7 +103,7 @@ pub struct ChangeMember {
     get,
     path = "/api/v1/organizations/{organization_id}/members",
     tag = "members",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), MemberQuery),
     responses((status = 200, description = "A page of members.", body = Listed<MemberView>), Problems)
 )]
 pub async fn list_members(

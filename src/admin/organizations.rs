@@ -288,6 +288,7 @@ pub async fn create_organization(
     get,
     path = "/api/v1/organizations",
     tag = "organizations",
+    params(OwnQuery),
     responses((status = 200, description = "A page of organizations.", body = Listed<OwnOrganizationView>), Problems)
 )]
 pub async fn list_organizations(

@@ -159,7 +159,7 @@ pub struct AssignmentQuery {
     get,
     path = "/api/v1/organizations/{organization_id}/roles",
     tag = "roles",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), ListQuery),
     responses((status = 200, description = "A page of roles.", body = Listed<RoleView>), Problems)
 )]
 pub async fn list_roles(
@@ -284,7 +284,7 @@ pub async fn delete_role(
     get,
     path = "/api/v1/organizations/{organization_id}/role-assignments",
     tag = "roles",
-    params(("organization_id" = OrganizationId, Path, description = "The organization.")),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), AssignmentQuery),
     responses((status = 200, description = "A page of role assignments.", body = Listed<RoleAssignmentView>), Problems)
 )]
 pub async fn list_role_assignments(

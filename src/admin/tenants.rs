@@ -162,6 +162,7 @@ pub struct SuspendTenant {
     get,
     path = "/api/v1/platform/tenants",
     tag = "platform",
+    params(TenantQuery),
     responses((status = 200, description = "A page of tenants.", body = Listed<TenantView>), Problems)
 )]
 pub async fn list_tenants(

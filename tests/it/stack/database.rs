@@ -4,7 +4,10 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,12 +31,16 @@ const CLONE: &str = "synaxis_test_clone_";
 /// A clone this old belongs to a run that was killed.
 const LEFT_BEHIND_S: i64 = 3_600;
 
-/// A migrated database; dropped with this value.
-#[derive(Debug)]
+/// A migrated database; dropped with the last value that leads to it.
+#[derive(Clone, Debug)]
 pub struct TestDatabase {
     url: Url,
-    name: String,
+    name: Arc<Name>,
 }
+
+/// The name of a database that goes with it.
+#[derive(Debug)]
+struct Name(String);
 
 impl TestDatabase {
     /// Clones the template, which the first to come here makes.
@@ -60,7 +67,10 @@ impl TestDatabase {
         run(&mut server, create).await;
         let mut url = server_url();
         url.set_path(&name);
-        Self { url, name }
+        Self {
+            url,
+            name: Arc::new(Name(name)),
+        }
     }
 
     /// Returns its URL, as a superuser.
@@ -115,11 +125,11 @@ impl TestDatabase {
         let mut server = connect(&server_url()).await;
         run(
             &mut server,
-            format!("alter database {} allow_connections false", self.name),
+            format!("alter database {} allow_connections false", self.name.0),
         )
         .await;
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
-            .bind(&self.name)
+            .bind(&self.name.0)
             .execute(&mut server)
             .await
             .expect("a termination");
@@ -130,15 +140,15 @@ impl TestDatabase {
         let mut server = connect(&server_url()).await;
         run(
             &mut server,
-            format!("alter database {} allow_connections true", self.name),
+            format!("alter database {} allow_connections true", self.name.0),
         )
         .await;
     }
 }
 
-impl Drop for TestDatabase {
+impl Drop for Name {
     fn drop(&mut self) {
-        let drop = format!("drop database if exists {} with (force)", self.name);
+        let drop = format!("drop database if exists {} with (force)", self.0);
         // A thread of its own: the test's runtime may be ending, and a drop cannot wait.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
