@@ -141,7 +141,7 @@ impl Call<'_> {
     async fn deliver(
         &mut self,
         candidate: &Candidate,
-        mut upstream: Upstream,
+        mut upstream: Box<Upstream>,
         began: Instant,
     ) -> Result<(), End> {
         let ends = self.ends(&candidate.offer.provider);
