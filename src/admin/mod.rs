@@ -30,6 +30,8 @@ pub mod metrics;
 pub mod serve;
 pub mod store;
 
+pub mod audit;
+pub mod security;
 pub mod version;
 
 pub use metrics::Metrics;

@@ -7,15 +7,57 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    docs,
+    audit, docs,
     doors::{Doors, Table},
     error::ApiError,
-    health, layers, version,
+    health, layers, security, version,
 };
+use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    Doors::new().at(Access::Public, routes!(version::show_version))
+    Doors::new()
+        .at(Access::Public, routes!(version::show_version))
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::list_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::export_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::verify_audit_logs),
+        )
+        .at(
+            Access::Member(Permission::AuditRead),
+            routes!(audit::show_audit_checkpoint),
+        )
+        .at(
+            Access::Member(Permission::SecurityRead),
+            routes!(security::list_security_findings),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::list_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::export_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::verify_platform_audit_logs),
+        )
+        .at(
+            Access::Platform,
+            routes!(audit::platform::show_platform_audit_checkpoint),
+        )
+        .at(
+            Access::Platform,
+            routes!(security::list_platform_security_findings),
+        )
 }
 
 /// Returns the OpenAPI document of all operations.

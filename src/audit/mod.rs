@@ -13,6 +13,9 @@ pub mod folder;
 pub mod inspect;
 pub mod store;
 
+pub mod finding;
+pub mod query;
+
 pub use key::AuditKeys;
 pub use source::{Source, UserAgent};
 

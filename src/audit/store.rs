@@ -156,7 +156,8 @@ pub async fn find_head(conn: &mut Conn, whose: Whose) -> Result<Option<Head>, St
 }
 
 /// A row as the columns hold it.
-struct Columns {
+#[derive(sqlx::FromRow)]
+pub(super) struct Columns {
     id: Uuid,
     at: DateTime<Utc>,
     organization_id: Option<Uuid>,
