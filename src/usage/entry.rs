@@ -1,15 +1,12 @@
 //! One booked call, and the intent written down before its first byte goes upstream.
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::{
     ApiKeyId, GroupId, ModelId, NanoUsd, OfferId, OrganizationId, ProviderId, RequestId, Usage,
     UserId,
 };
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Finish {
     /// The answer was delivered whole.
     Complete,
@@ -25,8 +22,23 @@ pub enum Finish {
     Abandoned,
 }
 
+impl Finish {
+    /// Returns the word for it in the books.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamCut => "upstream_cut",
+            Self::Failed => "failed",
+            Self::RefusedUpstream => "refused_upstream",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
 /// One try at one offer, as it stands in the entry's `attempts`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRecord {
     /// The offer tried.
     pub offer_id: OfferId,
@@ -43,7 +55,7 @@ pub struct AttemptRecord {
 }
 
 /// One booked call: a row of `operations.usage_entries`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The call; its time part is the row's `at`.
     pub request_id: RequestId,
@@ -94,5 +106,5 @@ pub struct Entry {
 /// A call that is about to reach an upstream.
 ///
 /// It is the entry as it would stand if the proxy died now: `finish` abandoned, tokens and cost as held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent(pub Entry);
