@@ -68,6 +68,7 @@ fn intent() -> Intent {
         cost_nano_usd: NanoUsd(1_234_000),
         saved_nano_usd: NanoUsd::ZERO,
         price_book: "2026-10-01".to_owned(),
+        alternative: None,
         first_byte_ms: None,
         duration_ms: 0,
         attempts: Vec::new(),
@@ -94,6 +95,7 @@ fn entry(intent: &Intent) -> Entry {
             status: Some(200),
             ms: 12,
             cost_nano_usd: NanoUsd::ZERO,
+            charged: None,
         }],
         ..intent.0.clone()
     }

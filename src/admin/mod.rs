@@ -7,6 +7,7 @@ pub mod doors;
 pub mod openapi;
 pub mod router;
 
+pub mod catalog;
 pub mod layers;
 
 pub mod bound;
@@ -24,6 +25,7 @@ pub mod etag;
 pub mod extract;
 pub mod list;
 
+pub mod connections;
 pub mod docs;
 pub mod health;
 pub mod metrics;
@@ -31,7 +33,15 @@ pub mod serve;
 pub mod store;
 
 pub mod audit;
+pub mod auth;
+pub mod cookie;
+pub mod fitness;
+pub mod jwks;
+pub mod nodes;
+pub mod requests;
+pub mod savings;
 pub mod security;
+pub mod usage;
 pub mod version;
 
 pub use metrics::Metrics;
@@ -44,7 +54,10 @@ use tokio::sync::watch;
 
 use crate::{
     base::{Clock, tasks::Tasks},
+    control::identity::Door,
+    egress::Guard,
     store::{Postgres, Vault},
+    usage::rollup::Comparison,
 };
 
 /// What the sidecar uses.
@@ -54,8 +67,12 @@ pub struct Plane {
     pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// What sign-in needs.
+    pub door: Door,
     /// What seals whatever must be kept secret.
     pub vault: Arc<Vault>,
+    /// Says where calls may go.
+    pub egress: Arc<Guard>,
     /// The time of day.
     pub clock: Clock,
     /// What runs in the background.
@@ -66,6 +83,8 @@ pub struct Plane {
     pub has_started: Arc<AtomicBool>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the last comparison of the roll-ups with their entries found.
+    pub compared: Arc<watch::Sender<Option<Comparison>>>,
     /// Turns true when the sidecar is told to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -75,20 +94,24 @@ impl Plane {
     #[must_use]
     pub fn new(
         settings: Settings,
-        postgres: Postgres,
+        door: Door,
         vault: Vault,
+        guard: Guard,
         metrics: Metrics,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             settings: Arc::new(settings),
-            postgres,
+            postgres: door.postgres.clone(),
+            door,
             vault: Arc::new(vault),
+            egress: Arc::new(guard),
             clock: Clock::default(),
             tasks: Tasks::default(),
             tenant_origins: cors::TenantOrigins::default(),
             has_started: Arc::default(),
             metrics,
+            compared: Arc::new(watch::Sender::new(None)),
             stopping,
         }
     }

@@ -1,11 +1,10 @@
 //! Serves both listeners until told to stop, and lets open requests end first.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
-use axum::Router;
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{Plane, Settings, router};
+use super::{Plane, Settings, connections::Door, router};
 
 /// The listeners of the sidecar, bound before anything else is made so that a taken port shows at once.
 #[derive(Debug)]
@@ -41,16 +40,10 @@ impl Listeners {
 /// When a listener fails.
 pub async fn serve(listeners: Listeners, plane: Plane, drain: Duration) -> io::Result<()> {
     let (drained, is_drained) = watch::channel(false);
-    let public = serve_one(
-        listeners.public,
-        router::api(plane.clone()),
-        plane.stopping.clone(),
-    );
-    let operations = serve_one(
-        listeners.operations,
-        router::operations(plane.clone()),
-        is_drained,
-    );
+    let public = Door::new(&plane, router::api(plane.clone()));
+    let public = public.serve(listeners.public, plane.stopping.clone());
+    let operations = Door::new(&plane, router::operations(plane.clone()));
+    let operations = operations.serve(listeners.operations, is_drained);
     let public_then_tell = async {
         let ended = within(drain, plane.stopping, public).await;
         drained.send_replace(true);
@@ -61,20 +54,6 @@ pub async fn serve(listeners: Listeners, plane: Plane, drain: Duration) -> io::R
         ended = public_then_tell => ended,
         ended = operations => ended,
     }
-}
-
-async fn serve_one(
-    listener: TcpListener,
-    router: Router,
-    mut stopping: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let stop = async move {
-        let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
-    };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop)
-        .await
 }
 
 /// Waits for `serving`, but no longer than `drain` once `stopping` is true.
@@ -107,7 +86,10 @@ mod tests {
     use super::{Listeners, serve};
     use crate::{
         admin::{Metrics, Plane, Settings},
-        base::{Secret, tasks::Tasks},
+        base::{Clock, Secret, tasks::Tasks},
+        control::identity::Door,
+        egress::{self, Guard},
+        identity::{self, mail},
         store::{
             Vault,
             postgres::{self, Postgres, Role},
@@ -121,6 +103,14 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("read");
         text
+    }
+
+    fn door(postgres: Postgres) -> Door {
+        let mail = mail::Settings::default();
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let settings = identity::Settings::default();
+        let tasks = Tasks::default();
+        Door::open(settings, &mail, vault, postgres, &tasks).expect("a door")
     }
 
     #[tokio::test]
@@ -143,7 +133,8 @@ mod tests {
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
         let metrics = Metrics::new().expect("named once");
         let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
-        let plane = Plane::new(settings, postgres, vault, metrics, stopping);
+        let guard = Guard::new(egress::Settings::default(), Clock::System);
+        let plane = Plane::new(settings, door(postgres), vault, guard, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

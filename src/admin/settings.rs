@@ -23,6 +23,12 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The balancers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Most connections at once from one address; trusted proxies are exempt.
+    pub max_connections_per_address: usize,
+    /// How long a caller may take to send a head, and to begin the next one, in seconds.
+    pub header_deadline_s: u64,
     /// How long a request may take, its body included, in seconds.
     pub deadline_s: u64,
     /// How long open requests may end in after a signal to stop.
@@ -39,6 +45,8 @@ const OPERATIONS_PORT: u16 = 9465;
 const LONGEST_DRAIN_S: u64 = 3600;
 /// The longest deadline that still is one: ten minutes.
 const LONGEST_DEADLINE_S: u64 = 600;
+/// More descriptors than a process is given.
+const MOST_CONNECTIONS: usize = 1_000_000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -47,6 +55,9 @@ impl Default for Settings {
             operations_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT)),
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            max_connections: 1_024,
+            max_connections_per_address: 256,
+            header_deadline_s: 10,
             deadline_s: 30,
             throttle: Rates::default(),
             drain_s: 30,
@@ -71,10 +82,27 @@ impl Settings {
                 )
             });
         let deadline = Fault::unless_within("deadline_s", self.deadline_s, 1..=LONGEST_DEADLINE_S);
+        let header = Fault::unless_within(
+            "header_deadline_s",
+            self.header_deadline_s,
+            1..=LONGEST_DEADLINE_S,
+        );
+        let connections = [
+            ("max_connections", self.max_connections),
+            (
+                "max_connections_per_address",
+                self.max_connections_per_address,
+            ),
+        ];
+        let connections = connections
+            .into_iter()
+            .filter_map(|(path, most)| Fault::unless_within(path, most, 1..=MOST_CONNECTIONS));
         let throttle = self.throttle.validate().into_iter();
         drain
             .into_iter()
             .chain(deadline)
+            .chain(header)
+            .chain(connections)
             .chain(origins)
             .chain(throttle.map(|fault| fault.under("throttle")))
             .collect()

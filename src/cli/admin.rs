@@ -1,6 +1,6 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -8,12 +8,19 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    config::Config,
+    base::{Clock, tasks::Tasks},
+    config::{Config, Security},
+    control::{
+        catalog::sealing::{NotSealing, Round, rewrap},
+        identity::{Door, upkeep},
+    },
+    egress::Guard,
     store::{
-        Vault,
+        Vault, nodes,
         postgres::{Postgres, Role},
     },
     telemetry,
+    usage::rollup,
 };
 
 /// The sections the sidecar reads.
@@ -21,6 +28,8 @@ const SECTIONS: &[&str] = &[
     "database",
     "redis",
     "security",
+    "identity",
+    "mail",
     "admin",
     "egress",
     "telemetry",
@@ -45,14 +54,20 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
     let postgres = Postgres::connect(&config.database, Role::Admin)?;
-    let vault = Vault::new(&config.security.sealing_key)?;
-    let plane = Plane::new(
-        config.admin.clone(),
+    let door = Door::open(
+        config.identity.clone(),
+        &config.mail,
+        signing_vault(&config.security)?,
         postgres,
-        vault,
-        Metrics::new()?,
-        stopping,
-    );
+        &Tasks::default(),
+    )?;
+    let vault = config.security.vault()?;
+    let guard = Guard::new(config.egress.clone(), Clock::System);
+    let admin = config.admin.clone();
+    let plane = Plane::new(admin, door, vault, guard, Metrics::new()?, stopping);
+    upkeep::start(plane.door.clone(), &plane.tasks);
+    let tasks = Tasks::default();
+    work(&plane, &tasks);
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -60,8 +75,82 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         std::future::pending().await
     };
-    tokio::select! {
-        ended = serve(listeners, plane, drain) => Ok(ended?),
+    let (postgres, vault) = (plane.postgres.clone(), Arc::clone(&plane.vault));
+    let served = tokio::select! {
+        ended = serve(listeners, plane, drain) => ended,
+        retired = keep_sealed(&postgres, &vault) => return Err(retired.into()),
         () = stopped => Ok(()),
+    };
+    if !tasks.wait(LAST_WORDS).await {
+        tracing::warn!("background work did not end in time");
+    }
+    Ok(served?)
+}
+
+/// How long background work may take to say its last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Starts what runs beside the API until the sidecar stops.
+fn work(plane: &Plane, tasks: &Tasks) {
+    let stopped = || {
+        let mut stopping = plane.stopping.clone();
+        async move {
+            // A plane that is gone has stopped.
+            let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
+        }
+    };
+    let (postgres, clock) = (plane.postgres.clone(), plane.clock.clone());
+    let (metrics, compared) = (plane.metrics.clone(), Arc::clone(&plane.compared));
+    let note = move |comparison| {
+        metrics.compared(comparison);
+        compared.send_replace(Some(comparison));
+    };
+    let beat = nodes::beat(
+        postgres.clone(),
+        clock.clone(),
+        nodes::Kind::Admin,
+        || None,
+        stopped(),
+    );
+    tasks.spawn("roll-ups", rollup::keep(postgres, clock, note, stopped()));
+    tasks.spawn("beat", beat);
+}
+
+/// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.
+fn signing_vault(security: &Security) -> anyhow::Result<Vault> {
+    let sealing = &security.sealing_key;
+    let vault = match &security.jwt_key {
+        Some(own) if sealing.is_empty() => Vault::new(own)?,
+        Some(own) => Vault::new(own)?.also_opening(sealing)?,
+        None => Vault::new(sealing).context("security.sealing_key is needed to sign people in")?,
+    };
+    let mut earlier = security.previous_sealing_keys.iter();
+    Ok(earlier.try_fold(vault, Vault::also_opening)?)
+}
+
+/// How often what earlier keys seal is sealed anew.
+const SEALING_EVERY: Duration = Duration::from_secs(60);
+
+/// Seals anew what earlier keys seal, again and again; ends when this process was given a key that was retired.
+async fn keep_sealed(postgres: &Postgres, vault: &Vault) -> NotSealing {
+    loop {
+        match rewrap(postgres, vault).await {
+            Ok(round) if round == Round::default() => {}
+            Ok(Round {
+                rewrapped,
+                stuck,
+                retired,
+            }) => tracing::info!(
+                rewrapped,
+                stuck,
+                ?retired,
+                "sealed anew what earlier keys sealed"
+            ),
+            Err(retired @ NotSealing::Retired) => return retired,
+            Err(NotSealing::Store(error)) => {
+                tracing::warn!(error = %error, "what earlier keys seal cannot be read");
+            }
+        }
+        tokio::time::sleep(SEALING_EVERY).await;
     }
 }

@@ -18,7 +18,6 @@ use tokio::{
 use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     base::{Clock, tasks::Tasks},
-    catalog::Vault,
     config::Config,
     egress::Guard,
     gateway::{
@@ -30,9 +29,10 @@ use crate::{
     keys::Keys,
     quota::{Ledger, PostgresBooks},
     routing::Health,
-    snapshot::{self, LastGood, Source},
+    snapshot::{self, LastGood, Source, View},
     store::{
         feed::Feed,
+        nodes,
         postgres::{Postgres, Role},
         redis::Redis,
     },
@@ -205,6 +205,7 @@ impl Plane {
             drain: Arc::clone(&drain),
         };
         let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
+        let beats = (postgres.clone(), clock, Arc::clone(&view));
         let plane = Self {
             operations: Arc::new(Operations::of(&parts)),
             edge: Arc::new(Edge::new(Gateway::new(parts), connections.clone())),
@@ -217,6 +218,7 @@ impl Plane {
         plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres);
+        plane.beat(beats);
         Ok(plane)
     }
 
@@ -247,7 +249,7 @@ fn source(config: &Config, postgres: &Postgres, clock: &Clock) -> anyhow::Result
     let kept = config.proxy.state_dir.join("last-good-snapshot.json");
     Ok(Source {
         postgres: postgres.clone(),
-        vault: Arc::new(Vault::new(&config.security.sealing_key)?),
+        vault: Arc::new(config.security.vault()?),
         last_good: Some(LastGood::at(kept)),
         health: Arc::new(Health::new(config.routing.clone())),
         clock: clock.clone(),
@@ -263,6 +265,19 @@ fn key_settings(config: &Config) -> crate::keys::Settings {
 }
 
 impl Plane {
+    /// Tells the books that this proxy is alive, and how old its view of the catalog is.
+    fn beat(&self, (postgres, clock, view): (Postgres, Clock, View)) {
+        let seen = move || {
+            let snapshot = view.load();
+            snapshot.is_loaded().then(|| nodes::Seen {
+                seq: snapshot.seq,
+                taken_at: snapshot.taken_at,
+            })
+        };
+        let beat = nodes::beat(postgres, clock, nodes::Kind::Proxy, seen, self.stopped());
+        self.tasks.spawn("beat", beat);
+    }
+
     fn keep_books(&self, ledger: Arc<Ledger>, spool: Arc<Spool>, postgres: Postgres) {
         let booked = Arc::clone(&ledger);
         let flusher = Flusher::new(spool);

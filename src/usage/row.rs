@@ -5,7 +5,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AttemptRecord, Entry, Finish};
+use super::{AttemptRecord, Charged, Entry, Finish};
 use crate::base::{RequestId, json::Object};
 
 /// What every row begins with, so that its id is found without reading it.
@@ -37,7 +37,7 @@ fn write_as(entry: &Entry, finish: Finish, is_estimated: bool, out: &mut Vec<u8>
     write_who(entry, &mut row);
     write_what(entry, &mut row);
     row.number("status", entry.status);
-    row.word("finish", finish.word());
+    row.word("finish", finish.as_str());
     row.flag("is_estimated", is_estimated);
     row.flag("is_stream", entry.is_stream);
     row.number("input_tokens", entry.usage.input.0);
@@ -47,6 +47,10 @@ fn write_as(entry: &Entry, finish: Finish, is_estimated: bool, out: &mut Vec<u8>
     row.number("reasoning_tokens", entry.usage.reasoning.0);
     row.number("cost_nano_usd", entry.cost_nano_usd.0);
     row.number("saved_nano_usd", entry.saved_nano_usd.0);
+    if let Some(alternative) = &entry.alternative {
+        row.id("alternative_offer_id", alternative.offer_id.uuid());
+        row.text("alternative_price_book", &alternative.price_book);
+    }
     // A duration is not worth refusing a row for.
     let fitting = |ms: u32| ms.min(i32::MAX.unsigned_abs());
     if let Some(ms) = entry.first_byte_ms {
@@ -88,6 +92,7 @@ fn write_what(entry: &Entry, row: &mut Object<'_>) {
     row.text("price_book", &entry.price_book);
 }
 
+/// As serde writes them, for whoever reads the column.
 fn write_attempts(attempts: &[AttemptRecord], out: &mut Vec<u8>) {
     let mut separator = b'[';
     for attempt in attempts {
@@ -104,12 +109,22 @@ fn write_attempts(attempts: &[AttemptRecord], out: &mut Vec<u8>) {
         }
         object.number("ms", attempt.ms);
         object.number("cost_nano_usd", attempt.cost_nano_usd.0);
+        if let Some(charged) = &attempt.charged {
+            object.value("charged", |out| write_charged(charged, out));
+        }
         object.close();
     }
     if attempts.is_empty() {
         out.push(b'[');
     }
     out.push(b']');
+}
+
+fn write_charged(charged: &Charged, out: &mut Vec<u8>) {
+    let mut object = Object::open(out);
+    object.number("input_tokens", charged.input_tokens.0);
+    object.text("price_book", &charged.price_book);
+    object.close();
 }
 
 /// The one character that JSON can write and Postgres cannot keep.
@@ -153,7 +168,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::base::{ApiKeyId, Clock, NanoUsd, OfferId, OrganizationId, Usage};
+    use crate::base::{ApiKeyId, Clock, NanoUsd, OfferId, OrganizationId, Tokens, Usage};
+    use crate::usage::Alternative;
 
     fn entry() -> Entry {
         Entry {
@@ -176,6 +192,7 @@ mod tests {
             cost_nano_usd: NanoUsd(u64::MAX),
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),
+            alternative: None,
             first_byte_ms: None,
             duration_ms: u32::MAX,
             attempts: Vec::new(),
@@ -221,6 +238,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_saving_was_measured_against_has_columns_of_its_own() {
+        let row = written(&Entry {
+            alternative: Some(Alternative {
+                offer_id: OfferId(Uuid::from_u128(4)),
+                price_book: "3f2a".to_owned(),
+            }),
+            ..entry()
+        });
+
+        assert_eq!(row["alternative_offer_id"], json!(Uuid::from_u128(4)));
+        assert_eq!(row["alternative_price_book"], "3f2a");
+    }
+
+    #[test]
     fn an_intent_is_abandoned_and_estimated_whatever_it_says_itself() {
         let mut row = Vec::new();
 
@@ -232,29 +263,28 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_written_in_order_with_every_name() {
-        let attempt = |status, ms| AttemptRecord {
+    fn attempts_are_written_as_they_are_read_back() {
+        let attempt = |status, charged| AttemptRecord {
             offer_id: OfferId(Uuid::from_u128(3)),
             provider: "al\"pha".to_owned(),
             outcome: "timeout".to_owned(),
             status,
-            ms,
+            ms: 7,
             cost_nano_usd: NanoUsd(5),
+            charged,
         };
+        let charged = Charged {
+            input_tokens: Tokens(9),
+            price_book: "3f2a".to_owned(),
+        };
+        let attempts = vec![attempt(None, None), attempt(Some(503), Some(charged))];
 
         let row = written(&Entry {
-            attempts: vec![attempt(None, 1), attempt(Some(503), 2)],
+            attempts: attempts.clone(),
             ..entry()
         });
 
-        let expected = |status: Value, ms| {
-            json!({"offer_id": Uuid::from_u128(3), "provider": "al\"pha", "outcome": "timeout", "status": status,
-                "ms": ms, "cost_nano_usd": 5})
-        };
-        assert_eq!(
-            row["attempts"],
-            json!([expected(Value::Null, 1), expected(json!(503), 2)])
-        );
+        assert_eq!(row["attempts"], serde_json::to_value(attempts).unwrap());
     }
 
     #[test]

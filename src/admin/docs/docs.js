@@ -11,16 +11,15 @@ function make(name, attributes, ...children) {
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
-// Paragraphs of plain text with `code`, which is all our descriptions use.
-function prose(text) {
-  return (text || "").split(/\n\n+/).filter(Boolean).map((paragraph) =>
-    make("p", null, paragraph.split(/(`[^`]+`)/).map((piece) =>
-      piece.length > 2 && piece.startsWith("`") && piece.endsWith("`") ? make("code", null, piece.slice(1, -1)) : piece)));
-}
+// Plain text with `code`, which is all our descriptions use.
+const inline = (text) => (text || "").split(/(`[^`]+`)/).map((piece) =>
+  piece.length > 2 && piece.startsWith("`") && piece.endsWith("`") ? make("code", null, piece.slice(1, -1)) : piece);
+
+const prose = (text) => (text || "").split(/\n\n+/).filter(Boolean).map((paragraph) => make("p", null, inline(paragraph)));
 
 function resolve(node) {
   const seen = new Set();
@@ -127,7 +126,7 @@ function copyable(text) {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
-  return make("div", null, button, make("pre", null, make("code", null, text)));
+  return make("div", { class: "copyable" }, button, make("pre", null, make("code", null, text)));
 }
 
 function parameters(list) {
@@ -145,11 +144,15 @@ function answers(responses) {
     const content = Object.entries(answer.content || {});
     const headers = Object.keys(answer.headers || {}).filter((name) => name !== "x-request-id");
     return make("details", { open: status < "300" && content.length ? "" : null },
-      make("summary", null, make("span", { class: "status" }, status), answer.description || ""),
+      make("summary", null, make("span", { class: "status" }, status), inline(answer.description)),
       make("div", null, headers.length ? make("p", { class: "kind" }, `Headers: ${headers.join(", ")}`) : null,
         content.map(([kind, { schema }]) => [make("p", { class: "kind" }, kind, nameOf(schema) ? ` · ${nameOf(schema)}` : ""), schema ? fields(schema, []) : null])));
   };
-  return [make("h3", null, "Answers"), all.filter(([status]) => status < "400").map(draw), make("h3", null, "Refusals"), all.filter(([status]) => status >= "400").map(draw)];
+  const refusals = all.filter(([status]) => status >= "400").map(([status, node]) =>
+    make("tr", null, make("td", { class: "status" }, status), make("td", null, inline(resolve(node).description))));
+  return [make("h3", null, "Answers"), all.filter(([status]) => status < "400").map(draw),
+    make("h3", null, "Refusals"), make("p", { class: "kind" }, "application/problem+json with a stable ", make("code", null, "code"), "."),
+    make("table", null, make("tbody", null, refusals))];
 }
 
 function draw(entry) {
@@ -165,7 +168,7 @@ function draw(entry) {
     ...parameters(operation.parameters || []),
     ...(body ? [make("h3", null, "Body"), make("p", { class: "kind" }, body.kind), fields(body.schema, [])] : []),
     make("h3", null, "Example"), copyable(curl(entry)),
-    ...answers(operation.responses).flat());
+    ...answers(operation.responses).flat(Infinity));
   document.title = `${operation.summary || operation.operationId} · Synaxis admin API`;
 }
 
@@ -199,7 +202,7 @@ function list() {
   byId("list").replaceChildren(...[...groups].sort(([one], [other]) => one.localeCompare(other))
     .map(([tag, entries]) => make("section", null, make("h2", null, tag.replace(/[-_]/g, " ")), make("ul", null, entries.map(item)))));
   if (!found.length) byId("list").append(make("p", { class: "none" }, "Nothing matches."));
-  byId("count").textContent = words.length ? `${found.length} of ${operations.length}` : `${operations.length} operations`;
+  byId("count").textContent = words.length ? `${found.length} of ${operations.length}` : String(operations.length);
   show();
 }
 

@@ -1,4 +1,5 @@
 //! The admin API, as its callers see it.
 
+mod connections;
 mod layers;
 mod shell;
