@@ -72,13 +72,14 @@ pub(super) async fn serve(
     if target.reaches_a_provider() && !caller.grant.is_scoped_for(exchange.endpoint.name()) {
         return Err(Refusal::ScopeDenied);
     }
+    // Boxed, but for the usual one: a future is as large as its largest path, and each call moves it.
     match target {
-        Target::Call(_) => Box::pin(model_call(gateway, session, exchange, &caller)).await,
-        Target::Raw => raw::open_body(gateway, session, exchange, &caller).await,
-        Target::Realtime => raw::open_socket(gateway, session, exchange, &caller).await,
-        Target::Models => local::models(gateway, session, exchange, &caller).await,
-        Target::Model(id) => local::model(gateway, session, exchange, &caller, &id).await,
-        Target::Key => local::key(gateway, session, exchange, &caller).await,
+        Target::Call(_) => model_call(gateway, session, exchange, &caller).await,
+        Target::Raw => Box::pin(raw::open_body(gateway, session, exchange, &caller)).await,
+        Target::Realtime => Box::pin(raw::open_socket(gateway, session, exchange, &caller)).await,
+        Target::Models => Box::pin(local::models(gateway, session, exchange, &caller)).await,
+        Target::Model(id) => Box::pin(local::model(gateway, session, exchange, &caller, &id)).await,
+        Target::Key => Box::pin(local::key(gateway, session, exchange, &caller)).await,
         Target::Stored | Target::Unknown => Err(Refusal::UnknownPath),
     }
 }
