@@ -12,7 +12,7 @@ use synaxis::{
         RequestId, Tokens, Usage, UserId,
     },
     store::{Postgres, Scope, postgres::Role},
-    usage::{Alternative, AttemptRecord, Charged, Entry, Finish, rollup, store},
+    usage::{Alternative, AttemptRecord, Charged, Entry, Finish, Rows, rollup, store},
 };
 use uuid::Uuid;
 
@@ -179,21 +179,8 @@ impl House {
         });
         let dearer = alternative.map(|(place, book)| price(place, book, &usage));
         let cost = failed + own;
-        let user = self.owner.user_id.parse::<UserId>().expect("an id");
+        let whose = self.somebodys(at);
         Entry {
-            request_id: RequestId::new(at),
-            organization_id: self.organization,
-            group_id: self
-                .rng
-                .random_bool(0.8)
-                .then(|| GroupId(id(6, self.rng.random_range(0..4)))),
-            user_id: self.rng.random_bool(0.5).then_some(user),
-            api_key_id: ApiKeyId(id(7, self.rng.random_range(0..6))),
-            client_request_id: self
-                .rng
-                .random_bool(0.1)
-                .then(|| format!("mine-{}", self.rng.random_range(0..9))),
-            tags: serde_json::json!({"user": "ann"}),
             requested_model: format!("model-{}", number % 2),
             model_id: Some(ModelId(id(2, number % 2))),
             offer_id: Some(offer(place)),
@@ -221,6 +208,40 @@ impl House {
             first_byte_ms: is_answered.then_some(120),
             duration_ms: self.rng.random_range(1..5_000),
             attempts,
+            ..whose
+        }
+    }
+
+    /// A call of somebody, of which nothing more is known.
+    fn somebodys(&mut self, at: Moment) -> Entry {
+        let user = self.owner.user_id.parse::<UserId>().expect("an id");
+        let rng = &mut self.rng;
+        let group = rng.random_bool(0.8).then(|| id(6, rng.random_range(0..4)));
+        let own_id = rng.random_bool(0.1).then(|| rng.random_range(0..9));
+        Entry {
+            request_id: RequestId::new(at),
+            organization_id: self.organization,
+            group_id: group.map(GroupId),
+            user_id: rng.random_bool(0.5).then_some(user),
+            api_key_id: ApiKeyId(id(7, rng.random_range(0..6))),
+            client_request_id: own_id.map(|number| format!("mine-{number}")),
+            tags: serde_json::json!({"user": "ann"}),
+            requested_model: String::new(),
+            model_id: None,
+            offer_id: None,
+            provider_id: None,
+            status: 0,
+            finish: Finish::Abandoned,
+            is_estimated: true,
+            is_stream: false,
+            usage: Usage::default(),
+            cost_nano_usd: NanoUsd::ZERO,
+            saved_nano_usd: NanoUsd::ZERO,
+            price_book: String::new(),
+            alternative: None,
+            first_byte_ms: None,
+            duration_ms: 0,
+            attempts: Vec::new(),
         }
     }
 
@@ -271,7 +292,9 @@ impl House {
         let postgres = self.admin.database.open(Role::Proxy);
         let mut conn = postgres.acquire().await.expect("the books");
         for some in entries.chunks(1_000) {
-            store::ingest(&mut conn, some).await.expect("booked");
+            store::ingest(&mut conn, Rows::of(some).all())
+                .await
+                .expect("booked");
         }
     }
 

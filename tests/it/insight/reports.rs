@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono_tz::Tz;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 use synaxis::{
     base::{ApiKeyId, Clock, GroupId, ModelId, ProviderId, UserId},
     catalog::Tier,
@@ -80,7 +80,32 @@ fn random(rng: &mut StdRng, house: &House) -> Question {
 
 /// What the entries themselves say.
 async fn truth(house: &House, question: &Question) -> Rows {
-    let value = match question.by {
+    let (value, bucket) = (value_of(question.by), bucket_of(question));
+    let whose = match question.whose {
+        Whose::Organization(organization) => format!("e.organization_id = '{organization}'"),
+        Whose::Everybody => "true".to_owned(),
+    };
+    let filters = narrowed(&question.filters);
+    let (from, to) = (question.period.from.utc(), question.period.to.utc());
+    let query = format!(
+        "select {bucket} as bucket, {value} as value, count(*)::bigint, sum(cost_nano_usd)::bigint,
+            sum(saved_nano_usd)::bigint, sum(output_tokens)::bigint
+        from operations.usage_entries e left join platform.offers o on o.id = e.offer_id
+        where {whose} and e.at >= '{from}' and e.at < '{to}'{filters}
+        group by 1, 2"
+    );
+    let mut conn = house.superuser().await;
+    super::books::run(&mut conn, "set timezone = 'UTC'".to_owned()).await;
+    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut conn).await;
+    let rows = rows.expect("rows");
+    let amounts = |row: &PgRow| [2, 3, 4, 5].map(|column: usize| row.get(column));
+    rows.iter()
+        .map(|row| ((row.get(0), row.get(1)), amounts(row)))
+        .collect()
+}
+
+fn value_of(by: Dimension) -> &'static str {
+    match by {
         Dimension::None => "null",
         Dimension::Organization => "e.organization_id::text",
         Dimension::Group => "e.group_id::text",
@@ -90,25 +115,22 @@ async fn truth(house: &House, question: &Question) -> Rows {
         Dimension::Provider => "e.provider_id::text",
         Dimension::Offer => "e.offer_id::text",
         Dimension::Tier => "o.tier",
+    }
+}
+
+fn bucket_of(question: &Question) -> String {
+    let unit = match question.interval {
+        Interval::None => return "null".to_owned(),
+        Interval::Hour => "hour",
+        Interval::Day => "day",
+        Interval::Month => "month",
     };
     let zone = question.zone.name();
-    let bucket = match question.interval {
-        Interval::None => "null".to_owned(),
-        Interval::Hour => {
-            format!("date_trunc('hour', date_trunc('hour', e.at, 'UTC'), '{zone}')::text")
-        }
-        Interval::Day => {
-            format!("date_trunc('day', date_trunc('hour', e.at, 'UTC'), '{zone}')::text")
-        }
-        Interval::Month => {
-            format!("date_trunc('month', date_trunc('hour', e.at, 'UTC'), '{zone}')::text")
-        }
-    };
-    let whose = match question.whose {
-        Whose::Organization(organization) => format!("e.organization_id = '{organization}'"),
-        Whose::Everybody => "true".to_owned(),
-    };
-    let filters = serde_json::to_value(question.filters).expect("filters");
+    format!("date_trunc('{unit}', date_trunc('hour', e.at, 'UTC'), '{zone}')::text")
+}
+
+fn narrowed(filters: &Filters) -> String {
+    let filters = serde_json::to_value(filters).expect("filters");
     let columns = [
         ("group", "e.group_id"),
         ("user", "e.user_id"),
@@ -118,35 +140,10 @@ async fn truth(house: &House, question: &Question) -> Rows {
         ("offer", "e.offer_id"),
         ("tier", "o.tier"),
     ];
-    let filters: String = columns
+    columns
         .iter()
         .filter_map(|(name, column)| {
             Some(format!(" and {column} = '{}'", filters[*name].as_str()?))
-        })
-        .collect();
-    let (from, to) = (question.period.from.utc(), question.period.to.utc());
-    let query = format!(
-        "select {bucket} as bucket, {value} as value, count(*)::bigint, sum(cost_nano_usd)::bigint, sum(saved_nano_usd)::bigint,
-            sum(output_tokens)::bigint
-        from operations.usage_entries e left join platform.offers o on o.id = e.offer_id
-        where {whose} and e.at >= '{from}' and e.at < '{to}'{filters}
-        group by 1, 2"
-    );
-    let mut conn = house.superuser().await;
-    sqlx::query("set timezone = 'UTC'")
-        .execute(&mut conn)
-        .await
-        .expect("set");
-    let rows = sqlx::query(AssertSqlSafe(query))
-        .fetch_all(&mut conn)
-        .await
-        .expect("rows");
-    rows.iter()
-        .map(|row| {
-            (
-                (row.get(0), row.get(1)),
-                [row.get(2), row.get(3), row.get(4), row.get(5)],
-            )
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use synaxis::{
     base::Clock,
     store::postgres::Role,
-    usage::{Entry, Finish, rollup, store},
+    usage::{Entry, Finish, Rows, rollup, store},
 };
 
 use super::books::{House, run};
@@ -69,7 +69,9 @@ async fn many_who_book_and_fold_at_once_leave_the_roll_ups_true() {
         let proxy = proxy.clone();
         async move {
             let mut conn = proxy.acquire().await.expect("a connection");
-            store::ingest(&mut conn, some).await.expect("booked");
+            store::ingest(&mut conn, Rows::of(some).all())
+                .await
+                .expect("booked");
         }
     });
     let folding = (0..20).map(|_| house.fold());
