@@ -196,7 +196,7 @@ impl Keeper {
         let mut tx = self.postgres.begin_for_platform().await?;
         let by = By::new(Actor::System, self.clock.now());
         audit::store::record(&mut tx, by, &event).await?;
-        Ok(tx.commit().await.map_err(StoreError::from)?)
+        tx.commit().await.map_err(StoreError::from)
     }
 
     /// Signs where every chain ends and keeps it outside; returns how many chains it vouches for. Nothing without a

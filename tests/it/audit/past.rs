@@ -17,7 +17,9 @@ use crate::stack::database::audit_keys;
 pub async fn backdate(log: &Log, organization: OrganizationId, times: &[DateTime<Utc>]) {
     let whose = Whose::Organization(organization);
     let mut tx = log.postgres.begin_as(whose).await.expect("a transaction");
-    let rows = rows_in_order(&mut tx, whose, None, 1_000).await.expect("rows");
+    let rows = rows_in_order(&mut tx, whose, None, 1_000)
+        .await
+        .expect("rows");
     drop(tx);
     assert_eq!(rows.len(), times.len(), "a time for each row");
     let mut previous = Previous::Beginning { unchained: 0 };

@@ -55,7 +55,8 @@ async fn events(log: &Log, superuser: &mut PgConnection, days: i64) {
 }
 
 async fn events_of(superuser: &mut PgConnection, organization: OrganizationId) -> i64 {
-    let query = format!("select count(*) from operations.events where organization_id = '{organization}'");
+    let query =
+        format!("select count(*) from operations.events where organization_id = '{organization}'");
     number(superuser, &query).await
 }
 
@@ -84,7 +85,11 @@ async fn a_month_past_its_retention_goes_whole_and_one_that_is_not_stays() {
 
     let report = round(&keeper(&log, &place)).await;
 
-    assert_eq!((report.months_dropped, report.months_rewritten), (1, 0), "{report:?}");
+    assert_eq!(
+        (report.months_dropped, report.months_rewritten),
+        (1, 0),
+        "{report:?}"
+    );
     assert_eq!(events_of(&mut superuser, log.ours).await, 1);
     let noted = number(&mut superuser, "select count(*) from audit.audit_logs where action = 'retention.keep' and organization_id is null").await;
     assert_eq!(noted, 1);
@@ -101,7 +106,11 @@ async fn an_organization_that_keeps_its_rows_longer_takes_them_along() {
 
     let report = round(&keeper(&log, &place)).await;
 
-    assert_eq!((report.months_dropped, report.months_rewritten), (0, 1), "{report:?}");
+    assert_eq!(
+        (report.months_dropped, report.months_rewritten),
+        (0, 1),
+        "{report:?}"
+    );
     assert_eq!(events_of(&mut superuser, log.ours).await, 1);
     assert_eq!(events_of(&mut superuser, log.theirs).await, 0);
     // The month is a month like any other: protected, granted to nobody, and done with.
@@ -122,7 +131,15 @@ async fn an_organization_that_keeps_its_rows_for_less_is_pruned_inside_the_month
 
     let report = round(&keeper(&log, &place)).await;
 
-    assert_eq!((report.months_dropped, report.months_rewritten, report.rows_pruned), (0, 0, 1), "{report:?}");
+    assert_eq!(
+        (
+            report.months_dropped,
+            report.months_rewritten,
+            report.rows_pruned
+        ),
+        (0, 0, 1),
+        "{report:?}"
+    );
     // A month's budget is counted from these rows, so they stay for a month whatever the setting.
     assert_eq!(events_of(&mut superuser, log.ours).await, 1);
     assert_eq!(events_of(&mut superuser, log.theirs).await, 2);
@@ -144,14 +161,24 @@ async fn a_month_of_the_audit_log_goes_only_once_a_checkpoint_vouches_for_it() {
     let keeper = keeper(&log, &place);
 
     let before = round(&keeper).await;
-    assert_eq!((before.months_unvouched > 0, before.months_dropped), (true, 0), "{before:?}");
+    assert_eq!(
+        (before.months_unvouched > 0, before.months_dropped),
+        (true, 0),
+        "{before:?}"
+    );
 
     assert_eq!(keeper.checkpoint().await.expect("a checkpoint"), 2);
     let after = round(&keeper).await;
 
     assert!(0 < after.months_dropped, "{after:?}");
-    assert_eq!((after.months_unvouched, after.months_rewritten), (0, 0), "{after:?}");
-    let (checkpoints, faults) = Folder::at(place.path().to_owned()).read(&audit_keys()).expect("read");
+    assert_eq!(
+        (after.months_unvouched, after.months_rewritten),
+        (0, 0),
+        "{after:?}"
+    );
+    let (checkpoints, faults) = Folder::at(place.path().to_owned())
+        .read(&audit_keys())
+        .expect("read");
     assert_eq!(faults, []);
     let mut vouched = marks(&checkpoints);
     for organization in [log.ours, log.theirs] {
@@ -161,7 +188,10 @@ async fn a_month_of_the_audit_log_goes_only_once_a_checkpoint_vouches_for_it() {
         assert_eq!((sound.first_seq, sound.last_seq, sound.rows), (5, ROWS, 3));
     }
     note(&log.postgres, log.ours, 8).await;
-    assert_eq!(log.verify(Marks::new()).await.expect("sound").last_seq, ROWS + 1);
+    assert_eq!(
+        log.verify(Marks::new()).await.expect("sound").last_seq,
+        ROWS + 1
+    );
 }
 
 #[tokio::test]
@@ -180,7 +210,9 @@ async fn a_chain_that_is_kept_longer_stays_whole_when_the_others_go() {
 
     assert!(0 < report.months_rewritten, "{report:?}");
     assert_eq!(log.verify(Marks::new()).await.expect("sound").first_seq, 1);
-    let theirs = log.verify_of(Whose::Organization(log.theirs), Marks::new()).await;
+    let theirs = log
+        .verify_of(Whose::Organization(log.theirs), Marks::new())
+        .await;
     assert_eq!(theirs.expect("sound").first_seq, 5);
 }
 
@@ -192,7 +224,11 @@ async fn a_chain_that_is_kept_for_less_loses_its_beginning_and_stays_sound() {
     keep_for(&mut superuser, log.ours, 7).await;
     backdate(&log, log.ours, &[20, 20, 15, 10, 2, 1, 1].map(days_ago)).await;
     let keeper = keeper(&log, &place);
-    assert_eq!(round(&keeper).await.rows_pruned, 0, "no checkpoint vouches yet");
+    assert_eq!(
+        round(&keeper).await.rows_pruned,
+        0,
+        "no checkpoint vouches yet"
+    );
 
     keeper.checkpoint().await.expect("a checkpoint");
     let report = round(&keeper).await;
@@ -207,13 +243,23 @@ async fn one_process_at_a_time_keeps_retention() {
     let log = Log::start().await;
     let place = tempfile::tempdir().expect("a folder");
     let mut other = log.database.connect().await;
-    run(&mut other, "begin; select pg_advisory_xact_lock(hashtext('synaxis retention'))").await;
+    run(
+        &mut other,
+        "begin; select pg_advisory_xact_lock(hashtext('synaxis retention'))",
+    )
+    .await;
 
     let held = keeper(&log, &place).round().await.expect("a round");
     run(&mut other, "rollback").await;
 
     assert_eq!(held, None);
-    assert!(keeper(&log, &place).round().await.expect("a round").is_some());
+    assert!(
+        keeper(&log, &place)
+            .round()
+            .await
+            .expect("a round")
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -221,16 +267,33 @@ async fn a_reader_of_changes_that_were_forgotten_is_told() {
     let log = Log::start().await;
     let place = tempfile::tempdir().expect("a folder");
     let mut superuser = log.database.connect().await;
-    run(&mut superuser, "update platform.changes set at = now() - interval '30 days'").await;
+    run(
+        &mut superuser,
+        "update platform.changes set at = now() - interval '30 days'",
+    )
+    .await;
     let last = number(&mut superuser, "select platform.last_change()").await;
 
     let report = round(&keeper(&log, &place)).await;
 
     assert!(0 < report.changes_pruned, "{report:?}");
-    assert_eq!(number(&mut superuser, "select platform.last_change()").await, last);
+    assert_eq!(
+        number(&mut superuser, "select platform.last_change()").await,
+        last
+    );
     let gaps = "select count(*) from platform.changes_since";
-    assert_eq!(number(&mut superuser, &format!("{gaps}(0) where kind = 'gap'")).await, 1);
-    assert_eq!(number(&mut superuser, &format!("{gaps}({last}) where kind = 'gap'")).await, 0);
+    assert_eq!(
+        number(&mut superuser, &format!("{gaps}(0) where kind = 'gap'")).await,
+        1
+    );
+    assert_eq!(
+        number(
+            &mut superuser,
+            &format!("{gaps}({last}) where kind = 'gap'")
+        )
+        .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -269,5 +332,9 @@ async fn a_sidecar_keeps_checkpoints_and_the_command_finds_a_tail_that_was_cut()
 
     assert_eq!(unaware.0, Some(0), "{}", unaware.1);
     assert_eq!(aware.0, Some(1), "{}", aware.1);
-    assert!(aware.1.contains("\"rolled_back\"") && aware.1.contains("\"seq\":6"), "{}", aware.1);
+    assert!(
+        aware.1.contains("\"rolled_back\"") && aware.1.contains("\"seq\":6"),
+        "{}",
+        aware.1
+    );
 }
