@@ -35,7 +35,12 @@ pub mod audit;
 pub mod auth;
 pub mod cookie;
 pub mod jwks;
+pub mod me;
+pub mod mfa;
+pub mod passwords;
 pub mod security;
+pub mod sessions;
+pub mod signing_keys;
 pub mod version;
 
 pub use metrics::Metrics;

@@ -10,7 +10,7 @@ use super::{
     audit, auth, docs,
     doors::{Doors, Table},
     error::ApiError,
-    health, jwks, layers, security,
+    health, jwks, layers, me, mfa, passwords, security, sessions, signing_keys,
     throttle::Throttle,
     version,
 };
@@ -27,6 +27,26 @@ fn doors() -> Doors {
         .throttled(Throttle::SignIn, routes!(auth::login))
         .at(Access::Public, routes!(auth::refresh))
         .at(Access::SignedIn, routes!(auth::logout))
+        .throttled(Throttle::SignIn, routes!(mfa::show_second_factor))
+        .throttled(Throttle::Reset, routes!(passwords::forgot_password))
+        .throttled(Throttle::Reset, routes!(passwords::reset_password))
+        .at(Access::SignedIn, routes!(me::show_me))
+        .at(Access::SignedIn, routes!(me::change_me))
+        .at(Access::SignedIn, routes!(me::delete_me))
+        .at(Access::SignedIn, routes!(me::change_email))
+        .at(Access::SignedIn, routes!(me::export_me))
+        .at(Access::SignedIn, routes!(passwords::change_password))
+        .at(Access::SignedIn, routes!(sessions::list_sessions))
+        .at(Access::SignedIn, routes!(sessions::end_session))
+        .at(Access::SignedIn, routes!(sessions::logout_everywhere))
+        .at(Access::SignedIn, routes!(mfa::show_mfa))
+        .at(Access::SignedIn, routes!(mfa::enrol_totp))
+        .at(Access::SignedIn, routes!(mfa::confirm_totp))
+        .at(Access::SignedIn, routes!(mfa::disable_totp))
+        .at(Access::SignedIn, routes!(mfa::renew_recovery_codes))
+        .at(Access::Platform, routes!(signing_keys::list_signing_keys))
+        .at(Access::Platform, routes!(signing_keys::rotate_signing_key))
+        .at(Access::Platform, routes!(signing_keys::revoke_signing_key))
         .at(
             Access::Member(Permission::AuditRead),
             routes!(audit::list_audit_logs),
