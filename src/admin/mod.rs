@@ -34,13 +34,18 @@ pub mod store;
 pub mod audit;
 pub mod auth;
 pub mod cookie;
+pub mod fitness;
 pub mod jwks;
 pub mod me;
 pub mod mfa;
+pub mod nodes;
 pub mod passwords;
+pub mod requests;
+pub mod savings;
 pub mod security;
 pub mod sessions;
 pub mod signing_keys;
+pub mod usage;
 pub mod version;
 
 pub use metrics::Metrics;
@@ -55,6 +60,7 @@ use crate::{
     base::{Clock, tasks::Tasks},
     control::identity::Door,
     store::{Postgres, Vault},
+    usage::rollup::Comparison,
 };
 
 /// What the sidecar uses.
@@ -78,6 +84,8 @@ pub struct Plane {
     pub has_started: Arc<AtomicBool>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the last comparison of the roll-ups with their entries found.
+    pub compared: Arc<watch::Sender<Option<Comparison>>>,
     /// Turns true when the sidecar is told to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -102,6 +110,7 @@ impl Plane {
             tenant_origins: cors::TenantOrigins::default(),
             has_started: Arc::default(),
             metrics,
+            compared: Arc::new(watch::Sender::new(None)),
             stopping,
         }
     }
