@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    audit, auth, docs,
+    audit, auth, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
     fitness, health, jwks, layers, me, mfa, nodes, passwords, requests, savings, security,
@@ -21,7 +21,9 @@ use crate::tenancy::Permission;
 fn doors() -> Doors {
     let page = Doors::new().at(Access::Public, routes!(version::show_version));
     let page = one_self(entrance(page));
-    insight(records(page))
+    insight(catalog::of_platform(catalog::of_organizations(records(
+        page,
+    ))))
 }
 
 /// How people get in and out.

@@ -18,7 +18,6 @@ use tokio::{
 use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     base::{Clock, tasks::Tasks},
-    catalog::Vault,
     config::Config,
     egress::Guard,
     gateway::{
@@ -90,7 +89,7 @@ pub fn run(args: &ProxyArgs, config_args: &ConfigArgs) -> ExitCode {
 }
 
 async fn proxy(config: Config, upgrade: bool) -> anyhow::Result<()> {
-    telemetry::logs::start(&config.telemetry)?;
+    let _lines = telemetry::logs::start(&config.telemetry)?;
     harden(config.proxy.max_connections);
     let (listeners, promise) = open(&config, upgrade).await?;
     private_folder(&config.proxy.state_dir)?;
@@ -250,7 +249,7 @@ fn source(config: &Config, postgres: &Postgres, clock: &Clock) -> anyhow::Result
     let kept = config.proxy.state_dir.join("last-good-snapshot.json");
     Ok(Source {
         postgres: postgres.clone(),
-        vault: Arc::new(Vault::new(&config.security.sealing_key)?),
+        vault: Arc::new(config.security.vault()?),
         last_good: Some(LastGood::at(kept)),
         health: Arc::new(Health::new(config.routing.clone())),
         clock: clock.clone(),

@@ -16,7 +16,10 @@ struct App {
 impl App {
     fn scan(secret: &str) -> Self {
         let seed = Secret::try_from_base32(secret).expect("base 32");
-        let totp = Builder::new().with_secret(seed).with_digits(6).with_step_duration(30);
+        let totp = Builder::new()
+            .with_secret(seed)
+            .with_digits(6)
+            .with_step_duration(30);
         let now = synaxis::base::Clock::System.now().millis() / 1_000;
         Self {
             totp: totp.build().expect("an app"),
