@@ -26,6 +26,7 @@ pub mod limits;
 pub mod store;
 
 pub mod catalog;
+pub mod retention;
 
 pub use ceiling::Ceiling;
 pub use refused::TenancyRefused;

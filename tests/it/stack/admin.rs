@@ -50,15 +50,15 @@ impl TestAdmin {
         for (name, value) in settings {
             variables.push((format!("SYNAXIS__{name}"), (*value).to_owned()));
         }
-        Self::spawned(database, &variables).await
+        Self::start_on(database, &variables).await
     }
 
-    /// Starts it on the books that a stack's proxies serve from.
+    /// Starts it beside the proxies of a stack, on the same books.
     pub async fn beside(stack: &TestStack) -> Self {
-        Self::spawned(stack.database.clone(), &stack.variables).await
+        Self::start_on(stack.database.shared(), &stack.variables).await
     }
 
-    async fn spawned(database: TestDatabase, variables: &[(String, String)]) -> Self {
+    async fn start_on(database: TestDatabase, variables: &[(String, String)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (address, operations) = (free_address(), free_address());
         let child = spawn(variables, &address, &operations, folder.path());

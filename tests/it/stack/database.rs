@@ -4,10 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -31,16 +28,13 @@ const CLONE: &str = "synaxis_test_clone_";
 /// A clone this old belongs to a run that was killed.
 const LEFT_BEHIND_S: i64 = 3_600;
 
-/// A migrated database; dropped with the last value that leads to it.
-#[derive(Clone, Debug)]
+/// A migrated database; dropped with this value.
+#[derive(Debug)]
 pub struct TestDatabase {
     url: Url,
-    name: Arc<Name>,
+    name: String,
+    is_ours: bool,
 }
-
-/// The name of a database that goes with it.
-#[derive(Debug)]
-struct Name(String);
 
 impl TestDatabase {
     /// Clones the template, which the first to come here makes.
@@ -69,7 +63,17 @@ impl TestDatabase {
         url.set_path(&name);
         Self {
             url,
-            name: Arc::new(Name(name)),
+            name,
+            is_ours: true,
+        }
+    }
+
+    /// The same database, for somebody who may not drop it.
+    pub fn shared(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            name: self.name.clone(),
+            is_ours: false,
         }
     }
 
@@ -125,11 +129,11 @@ impl TestDatabase {
         let mut server = connect(&server_url()).await;
         run(
             &mut server,
-            format!("alter database {} allow_connections false", self.name.0),
+            format!("alter database {} allow_connections false", self.name),
         )
         .await;
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
-            .bind(&self.name.0)
+            .bind(&self.name)
             .execute(&mut server)
             .await
             .expect("a termination");
@@ -140,15 +144,18 @@ impl TestDatabase {
         let mut server = connect(&server_url()).await;
         run(
             &mut server,
-            format!("alter database {} allow_connections true", self.name.0),
+            format!("alter database {} allow_connections true", self.name),
         )
         .await;
     }
 }
 
-impl Drop for Name {
+impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let drop = format!("drop database if exists {} with (force)", self.0);
+        if !self.is_ours {
+            return;
+        }
+        let drop = format!("drop database if exists {} with (force)", self.name);
         // A thread of its own: the test's runtime may be ending, and a drop cannot wait.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
