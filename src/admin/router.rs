@@ -10,8 +10,8 @@ use super::{
     audit, auth, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
-    fitness, health, jwks, layers, me, mfa, nodes, passwords, requests, savings, security,
-    sessions, signing_keys,
+    fitness, health, identity_providers, jwks, layers, me, mfa, nodes, oidc, password_policy,
+    passwords, requests, savings, security, sessions, signing_keys,
     throttle::Throttle,
     usage, version,
 };
@@ -20,7 +20,7 @@ use crate::tenancy::Permission;
 /// Every operation of the API. A new one is one line in one of the groups.
 fn doors() -> Doors {
     let page = Doors::new().at(Access::Public, routes!(version::show_version));
-    let page = one_self(entrance(page));
+    let page = entrance_of_organizations(one_self(entrance(page)));
     insight(catalog::of_platform(catalog::of_organizations(records(
         page,
     ))))
@@ -39,9 +39,44 @@ fn entrance(page: Doors) -> Doors {
         .at(Access::SignedIn, routes!(auth::logout))
         .throttled(Throttle::Reset, routes!(passwords::forgot_password))
         .throttled(Throttle::Reset, routes!(passwords::reset_password))
+        .throttled(Throttle::SignIn, routes!(oidc::start_oidc))
+        .throttled(Throttle::SignIn, routes!(oidc::finish_oidc))
         .at(Access::Platform, routes!(signing_keys::list_signing_keys))
         .at(Access::Platform, routes!(signing_keys::rotate_signing_key))
         .at(Access::Platform, routes!(signing_keys::revoke_signing_key))
+}
+
+/// How an organization wants its members to get in.
+fn entrance_of_organizations(page: Doors) -> Doors {
+    let (read, write) = (Permission::OrganizationRead, Permission::OrganizationWrite);
+    page.at(
+        Access::Member(read),
+        routes!(password_policy::show_password_policy),
+    )
+    .at(
+        Access::Member(write),
+        routes!(password_policy::set_password_policy),
+    )
+    .at(
+        Access::Member(read),
+        routes!(identity_providers::list_identity_providers),
+    )
+    .at(
+        Access::Member(write),
+        routes!(identity_providers::create_identity_provider),
+    )
+    .at(
+        Access::Member(read),
+        routes!(identity_providers::show_identity_provider),
+    )
+    .at(
+        Access::Member(write),
+        routes!(identity_providers::change_identity_provider),
+    )
+    .at(
+        Access::Member(write),
+        routes!(identity_providers::delete_identity_provider),
+    )
 }
 
 /// What is a person's own.
