@@ -1,6 +1,6 @@
 //! People at the door of the admin API: a running sidecar, real mail, real Postgres.
 
-mod people;
+pub mod people;
 
 mod account;
 mod guessing;
