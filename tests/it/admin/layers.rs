@@ -22,8 +22,9 @@ use synaxis::{
         openapi::Problems,
         throttle::{Rates, Throttle},
     },
-    base::{Secret, tasks::Tasks},
+    base::{Clock, Secret, tasks::Tasks},
     control::identity::Door,
+    egress::{self, Guard},
     identity::{self, mail},
     store::{Vault, postgres::Role},
 };
@@ -123,7 +124,8 @@ async fn api(settings: Settings) -> Api {
     let postgres = database.open(Role::Admin);
     let (door, mail) = (identity::Settings::default(), mail::Settings::default());
     let door = Door::open(door, &mail, vault(), postgres, &Tasks::default()).expect("a door");
-    let plane = Plane::new(settings, door, vault(), metrics, stopping);
+    let guard = Guard::new(egress::Settings::default(), Clock::System);
+    let plane = Plane::new(settings, door, vault(), guard, metrics, stopping);
     let doors = Doors::new()
         .at(Access::Public, routes!(make_thing))
         .at(Access::Public, routes!(panic_now))
