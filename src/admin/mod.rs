@@ -32,6 +32,9 @@ pub mod serve;
 pub mod store;
 
 pub mod audit;
+pub mod auth;
+pub mod cookie;
+pub mod jwks;
 pub mod security;
 pub mod version;
 
@@ -45,6 +48,7 @@ use tokio::sync::watch;
 
 use crate::{
     base::{Clock, tasks::Tasks},
+    control::identity::Door,
     store::{Postgres, Vault},
 };
 
@@ -55,6 +59,8 @@ pub struct Plane {
     pub settings: Arc<Settings>,
     /// The truth.
     pub postgres: Postgres,
+    /// What sign-in needs.
+    pub door: Door,
     /// What seals whatever must be kept secret.
     pub vault: Arc<Vault>,
     /// The time of day.
@@ -76,14 +82,15 @@ impl Plane {
     #[must_use]
     pub fn new(
         settings: Settings,
-        postgres: Postgres,
+        door: Door,
         vault: Vault,
         metrics: Metrics,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             settings: Arc::new(settings),
-            postgres,
+            postgres: door.postgres.clone(),
+            door,
             vault: Arc::new(vault),
             clock: Clock::default(),
             tasks: Tasks::default(),

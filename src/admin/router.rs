@@ -7,10 +7,12 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    audit, docs,
+    audit, auth, docs,
     doors::{Doors, Table},
     error::ApiError,
-    health, layers, security, version,
+    health, jwks, layers, security,
+    throttle::Throttle,
+    version,
 };
 use crate::tenancy::Permission;
 
@@ -18,6 +20,13 @@ use crate::tenancy::Permission;
 fn doors() -> Doors {
     Doors::new()
         .at(Access::Public, routes!(version::show_version))
+        .at(Access::Public, routes!(jwks::show_jwks))
+        .throttled(Throttle::Registration, routes!(auth::register))
+        .throttled(Throttle::Reset, routes!(auth::verify_email))
+        .throttled(Throttle::Reset, routes!(auth::resend_verification))
+        .throttled(Throttle::SignIn, routes!(auth::login))
+        .at(Access::Public, routes!(auth::refresh))
+        .at(Access::SignedIn, routes!(auth::logout))
         .at(
             Access::Member(Permission::AuditRead),
             routes!(audit::list_audit_logs),

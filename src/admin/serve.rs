@@ -87,6 +87,8 @@ mod tests {
     use crate::{
         admin::{Metrics, Plane, Settings},
         base::{Secret, tasks::Tasks},
+        control::identity::Door,
+        identity::{self, mail},
         store::{
             Vault,
             postgres::{self, Postgres, Role},
@@ -100,6 +102,14 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("read");
         text
+    }
+
+    fn door(postgres: Postgres) -> Door {
+        let mail = mail::Settings::default();
+        let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
+        let settings = identity::Settings::default();
+        let tasks = Tasks::default();
+        Door::open(settings, &mail, vault, postgres, &tasks).expect("a door")
     }
 
     #[tokio::test]
@@ -122,7 +132,7 @@ mod tests {
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
         let metrics = Metrics::new().expect("named once");
         let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
-        let plane = Plane::new(settings, postgres, vault, metrics, stopping);
+        let plane = Plane::new(settings, door(postgres), vault, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

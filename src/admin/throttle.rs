@@ -1,4 +1,4 @@
-//! How often sign-in, registration and reset may be tried, per address and per account.
+//! How often sign-in, registration and reset may be tried, per network, and there per account.
 //!
 //! Counted in Postgres, so that replicas agree. Fails closed: who cannot be counted is not let in.
 
@@ -42,7 +42,7 @@ pub enum Throttle {
 pub struct Rates {
     /// Sign-ins per minute from one address.
     pub sign_ins_per_address_minute: u32,
-    /// Sign-ins per minute at one account.
+    /// Sign-ins per minute at one account, from one network.
     pub sign_ins_per_account_minute: u32,
     /// Registrations per hour from one address.
     pub registrations_per_address_hour: u32,
@@ -180,7 +180,8 @@ pub async fn throttle(
     .await?;
     let (parts, body) = request.into_parts();
     let body = whole(body).await?;
-    if let Some(account) = account(&body) {
+    // Counted by network too: a stranger's tries must not keep an account's owner out.
+    if let Some(account) = account(&body).map(|account| format!("{network} {account}")) {
         count(
             &plane,
             throttle,

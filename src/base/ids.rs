@@ -106,6 +106,10 @@ ids! {
     RequestId,
     /// A signed-in person's stay.
     SessionId,
+    /// An organization's own way to sign its members in.
+    IdentityProviderId,
+    /// A key that signs tokens.
+    SigningKeyId,
 }
 
 impl RequestId {

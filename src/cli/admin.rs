@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    config::Config,
+    base::tasks::Tasks,
+    config::{Config, Security},
+    control::identity::{Door, upkeep},
     store::{
         Vault,
         postgres::{Postgres, Role},
@@ -21,6 +23,8 @@ const SECTIONS: &[&str] = &[
     "database",
     "redis",
     "security",
+    "identity",
+    "mail",
     "admin",
     "egress",
     "telemetry",
@@ -45,14 +49,16 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
     let postgres = Postgres::connect(&config.database, Role::Admin)?;
-    let vault = Vault::new(&config.security.sealing_key)?;
-    let plane = Plane::new(
-        config.admin.clone(),
+    let door = Door::open(
+        config.identity.clone(),
+        &config.mail,
+        signing_vault(&config.security)?,
         postgres,
-        vault,
-        Metrics::new()?,
-        stopping,
-    );
+        &Tasks::default(),
+    )?;
+    let vault = Vault::new(&config.security.sealing_key)?;
+    let plane = Plane::new(config.admin.clone(), door, vault, Metrics::new()?, stopping);
+    upkeep::start(plane.door.clone(), &plane.tasks);
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -64,4 +70,15 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         ended = serve(listeners, plane, drain) => Ok(ended?),
         () = stopped => Ok(()),
     }
+}
+
+/// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.
+fn signing_vault(security: &Security) -> anyhow::Result<Vault> {
+    let sealing = &security.sealing_key;
+    let vault = match &security.jwt_key {
+        Some(own) if sealing.is_empty() => Vault::new(own)?,
+        Some(own) => Vault::new(own)?.also_opening(sealing)?,
+        None => Vault::new(sealing).context("security.sealing_key is needed to sign people in")?,
+    };
+    Ok(vault)
 }

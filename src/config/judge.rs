@@ -18,6 +18,8 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     };
     add("proxy", config.proxy.validate());
     add("admin", config.admin.validate());
+    add("identity", config.identity.validate());
+    add("mail", config.mail.validate());
     add("database", ranges::of_database(&config.database));
     add("redis", ranges::of_redis(&config.redis));
     add("keys", ranges::of_keys(&config.keys));
@@ -75,6 +77,14 @@ fn production_faults(config: &Config) -> Vec<Fault> {
         faults.push(Fault::new(
             "admin.origins",
             "lets every web site call as the person who reads it",
+            mend,
+        ));
+    }
+    if config.identity.is_plain_and_public() {
+        let mend = "write https://, and put TLS in front of the sidecar";
+        faults.push(Fault::new(
+            "identity.public_url",
+            "lets passwords be read on their way",
             mend,
         ));
     }

@@ -48,6 +48,10 @@ pub struct Config {
     pub proxy: crate::gateway::Settings,
     /// The sidecar.
     pub admin: crate::admin::Settings,
+    /// People at the sidecar's door.
+    pub identity: crate::identity::Settings,
+    /// How mail leaves.
+    pub mail: crate::identity::mail::Settings,
     /// How keys are looked up and remembered.
     pub keys: crate::keys::Settings,
     /// How patient routing is.

@@ -10,7 +10,7 @@ use crate::base::{Fault, Secret};
 pub struct Security {
     /// Seals provider credentials before they are stored.
     pub sealing_key: Secret,
-    /// Signs the sidecar's tokens.
+    /// Seals the keys that sign the sidecar's tokens; the sealing key does when absent.
     pub jwt_key: Option<Secret>,
 }
 

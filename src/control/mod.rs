@@ -3,6 +3,7 @@
 //! Who may do what is decided before these functions are called; whose rows they touch is their transaction's scope.
 
 pub mod catalog;
+pub mod identity;
 pub mod keys;
 pub mod limits;
 pub mod organizations;

@@ -97,17 +97,32 @@ pub async fn create(
     new: NewOrganization,
     by: By,
 ) -> Result<CreatedOrganization, OrganizationRefused> {
-    let id = OrganizationId::new(by.now);
+    let scope = Scope::of(OrganizationId::new(by.now));
+    let mut tx = postgres.begin_for(scope).await?;
+    let created = create_in(&mut tx, new, by).await?;
+    tx.commit().await?;
+    Ok(created)
+}
+
+/// Makes the organization of this transaction.
+///
+/// # Errors
+/// See [`OrganizationRefused`]; the transaction is of no more use then.
+pub async fn create_in(
+    tx: &mut OrgTx,
+    new: NewOrganization,
+    by: By,
+) -> Result<CreatedOrganization, OrganizationRefused> {
+    let id = tx.scope().organization();
     let slug = new.slug.unwrap_or_else(|| slug_of(&new.name));
-    let mut tx = postgres.begin_for(Scope::of(id)).await?;
-    tenancy::store::insert_organization(&mut tx, &slug, &new.name).await?;
+    tenancy::store::insert_organization(tx, &slug, &new.name).await?;
     let default_group_id = GroupId::new(by.now);
-    tenancy::store::insert_default_group(&mut tx, default_group_id).await?;
+    tenancy::store::insert_default_group(tx, default_group_id).await?;
     if let Some(owner) = new.owner {
-        join(&mut tx, owner, Rank::Owner, by).await?;
+        join(tx, owner, Rank::Owner, by).await?;
     }
     if new.start == Start::Seeded {
-        seed_limits(&mut tx, by).await?;
+        seed_limits(tx, by).await?;
     }
     let event = Event {
         action: "organization.create",
@@ -115,8 +130,7 @@ pub async fn create(
         target_id: Some(id.uuid()),
         details: json!({ "slug": slug, "name": new.name }),
     };
-    audit::store::record(&mut tx, by, &event).await?;
-    tx.commit().await?;
+    audit::store::record(tx, by, &event).await?;
     Ok(CreatedOrganization {
         id,
         slug,

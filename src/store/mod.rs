@@ -8,5 +8,5 @@ pub mod scope;
 pub mod seal;
 
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
-pub use scope::{OrgTx, Scope, Whose};
+pub use scope::{OrgTx, PersonTx, Scope, Whose};
 pub use seal::Vault;

@@ -1,11 +1,11 @@
-//! `Scope` / `OrgTx`: whose rows a query may touch.
+//! `Scope` / `OrgTx` / `PersonTx`: whose rows a query may touch.
 
 use std::ops::{Deref, DerefMut};
 
 use uuid::Uuid;
 
 use super::postgres::{Conn, Postgres, StoreError, Tx};
-use crate::base::OrganizationId;
+use crate::base::{OrganizationId, UserId};
 
 /// The one organization whose rows a query may touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,16 @@ impl OrgTx {
     /// When Postgres refuses or is gone; nothing was kept then.
     pub async fn commit(self) -> Result<(), StoreError> {
         Ok(self.tx.commit().await?)
+    }
+}
+
+impl OrgTx {
+    /// Goes on as one person, whose own rows are shown beside the organization's.
+    ///
+    /// # Errors
+    /// When Postgres is gone.
+    pub async fn go_on_as(self, person: UserId) -> Result<PersonTx, StoreError> {
+        PersonTx::of(self.tx, person).await
     }
 }
 
@@ -147,5 +157,84 @@ impl Postgres {
         let mut tx = self.begin_reading().await?;
         whose.show(&mut tx).await?;
         Ok(tx)
+    }
+}
+
+/// A transaction in which Postgres itself shows one person's own rows; dropped, it is rolled back.
+#[derive(Debug)]
+pub struct PersonTx {
+    tx: Tx,
+    person: UserId,
+}
+
+impl PersonTx {
+    /// Narrows a transaction to the person it has found.
+    ///
+    /// # Errors
+    /// When Postgres is gone.
+    pub async fn of(mut tx: Tx, person: UserId) -> Result<Self, StoreError> {
+        sqlx::query!(
+            "select set_config('app.user_id', $1, true)",
+            person.to_string()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok(Self { tx, person })
+    }
+
+    /// Returns whose transaction this is.
+    #[must_use]
+    pub const fn person(&self) -> UserId {
+        self.person
+    }
+
+    /// Also shows the rows of one organization, or of none again.
+    ///
+    /// # Errors
+    /// When Postgres is gone.
+    pub async fn look_at(
+        &mut self,
+        organization: Option<OrganizationId>,
+    ) -> Result<(), StoreError> {
+        let organization = organization.map(|id| id.to_string()).unwrap_or_default();
+        sqlx::query!(
+            "select set_config('app.organization_id', $1, true)",
+            organization
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps what was written.
+    ///
+    /// # Errors
+    /// When Postgres refuses or is gone; nothing was kept then.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+impl Deref for PersonTx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.tx
+    }
+}
+
+impl DerefMut for PersonTx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.tx
+    }
+}
+
+impl Postgres {
+    /// Begins a transaction for one person.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached in time.
+    pub async fn begin_as_person(&self, person: UserId) -> Result<PersonTx, StoreError> {
+        PersonTx::of(self.begin().await?, person).await
     }
 }

@@ -16,6 +16,7 @@ mod catalog;
 mod check;
 mod dev;
 mod gateway;
+mod identity;
 mod isolation;
 mod keys;
 mod migrations;

@@ -1,0 +1,89 @@
+//! What people do at the door, each with its audit row: register, sign in and out, prove who they are.
+
+pub mod register;
+pub mod sign_in;
+
+pub mod refresh;
+pub mod sessions;
+
+pub mod signing_keys;
+pub mod upkeep;
+
+mod trail;
+
+use std::sync::Arc;
+
+use crate::{
+    audit::{Actor, By, Source},
+    base::{Clock, Moment, UserId, tasks::Tasks},
+    identity::{
+        Client, Hasher, Mailer, Settings, Signer,
+        mail::{self, MailFault},
+    },
+    store::{Postgres, Vault},
+};
+
+/// What the door uses.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The truth.
+    pub postgres: Postgres,
+    /// Issues and verifies access tokens.
+    pub signer: Signer,
+    /// Seals what signs, and what second factors are made of.
+    pub vault: Arc<Vault>,
+    /// Where passwords are hashed.
+    pub hasher: Hasher,
+    /// Where letters are posted.
+    pub mailer: Mailer,
+    /// What the door was told.
+    pub settings: Arc<Settings>,
+    /// The time of day.
+    pub clock: Clock,
+}
+
+impl Door {
+    /// Puts the door together; `vault` seals what signs.
+    ///
+    /// # Errors
+    /// When mail cannot leave.
+    pub fn open(
+        settings: Settings,
+        mail: &mail::Settings,
+        vault: Vault,
+        postgres: Postgres,
+        tasks: &Tasks,
+    ) -> Result<Self, MailFault> {
+        let (vault, clock) = (Arc::new(vault), Clock::System);
+        let url = &settings.public_url;
+        let signer = Signer::new(url, postgres.clone(), Arc::clone(&vault), clock.clone());
+        Ok(Self {
+            postgres,
+            signer,
+            vault,
+            hasher: Hasher::default(),
+            mailer: Mailer::start(mail, tasks)?,
+            settings: Arc::new(settings),
+            clock,
+        })
+    }
+}
+
+/// Somebody knocks: from where, and when.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The program at the other end.
+    pub client: Client,
+    /// The same, as the audit log keeps it.
+    pub source: Source,
+    /// When.
+    pub now: Moment,
+}
+
+impl Visit {
+    /// Returns who acts, once it is known.
+    #[must_use]
+    pub fn by(&self, person: UserId) -> By {
+        By::new(Actor::User(person), self.now).from(self.source)
+    }
+}

@@ -1,0 +1,8 @@
+//! People at the door, in the books. What belongs to one person asks for a [`crate::store::PersonTx`].
+
+pub mod attempt;
+pub mod one_time;
+pub mod person;
+pub mod session;
+pub mod signing;
+pub mod standing;

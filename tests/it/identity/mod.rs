@@ -1,0 +1,7 @@
+//! People at the door of the admin API: a running sidecar, real mail in a folder, real Postgres.
+
+mod people;
+
+mod register;
+mod sessions;
+mod sign_in;
