@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use prometheus::{Error, HistogramVec, IntCounterVec};
+use prometheus::{Error, HistogramVec, IntCounterVec, IntGauge};
 
-use crate::telemetry::Registry;
+use crate::{telemetry::Registry, usage::rollup::Comparison};
 
 /// The sidecar's metrics.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     throttled: IntCounterVec,
+    roll_up_faults: IntGauge,
 }
 
 /// The upper bounds of durations, in seconds: from a look-up to a password's hash behind others.
@@ -54,6 +55,10 @@ impl Metrics {
                 "Tries refused for being one too many, by what was tried and what was counted",
                 &["action", "subject"],
             )?,
+            roll_up_faults: registry.int_gauge(
+                "synaxis_roll_up_faults",
+                "Rows of the roll-ups that said something else than their entries, when last compared; each is a bug",
+            )?,
             registry,
         })
     }
@@ -75,6 +80,12 @@ impl Metrics {
     /// Counts a try that was one too many.
     pub fn throttled(&self, action: &str, subject: &str) {
         self.throttled.with_label_values(&[action, subject]).inc();
+    }
+
+    /// Notes what a comparison of the roll-ups with their entries found.
+    pub fn compared(&self, comparison: Comparison) {
+        let faults = i64::try_from(comparison.faults).unwrap_or(i64::MAX);
+        self.roll_up_faults.set(faults);
     }
 
     /// Returns every metric in Prometheus' text format.

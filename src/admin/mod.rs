@@ -34,8 +34,13 @@ pub mod store;
 pub mod audit;
 pub mod auth;
 pub mod cookie;
+pub mod fitness;
 pub mod jwks;
+pub mod nodes;
+pub mod requests;
+pub mod savings;
 pub mod security;
+pub mod usage;
 pub mod version;
 
 pub use metrics::Metrics;
@@ -50,6 +55,7 @@ use crate::{
     base::{Clock, tasks::Tasks},
     control::identity::Door,
     store::{Postgres, Vault},
+    usage::rollup::Comparison,
 };
 
 /// What the sidecar uses.
@@ -73,6 +79,8 @@ pub struct Plane {
     pub has_started: Arc<AtomicBool>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the last comparison of the roll-ups with their entries found.
+    pub compared: Arc<watch::Sender<Option<Comparison>>>,
     /// Turns true when the sidecar is told to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -97,6 +105,7 @@ impl Plane {
             tenant_origins: cors::TenantOrigins::default(),
             has_started: Arc::default(),
             metrics,
+            compared: Arc::new(watch::Sender::new(None)),
             stopping,
         }
     }

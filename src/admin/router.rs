@@ -10,15 +10,15 @@ use super::{
     audit, auth, docs,
     doors::{Doors, Table},
     error::ApiError,
-    health, jwks, layers, security,
+    fitness, health, jwks, layers, nodes, requests, savings, security,
     throttle::Throttle,
-    version,
+    usage, version,
 };
 use crate::tenancy::Permission;
 
 /// Every operation of the API. A new one is one line here.
 fn doors() -> Doors {
-    Doors::new()
+    let page = Doors::new()
         .at(Access::Public, routes!(version::show_version))
         .at(Access::Public, routes!(jwks::show_jwks))
         .throttled(Throttle::Registration, routes!(auth::register))
@@ -66,7 +66,34 @@ fn doors() -> Doors {
         .at(
             Access::Platform,
             routes!(security::list_platform_security_findings),
+        );
+    insight(page)
+}
+
+/// What was used, what it cost, and how everything does.
+fn insight(page: Doors) -> Doors {
+    let (usage, requests) = (Permission::UsageRead, Permission::RequestsRead);
+    page.at(Access::Member(usage), routes!(usage::show_usage))
+        .at(
+            Access::Member(Permission::KeysRead),
+            routes!(usage::show_key_usage),
         )
+        .at(Access::SignedIn, routes!(usage::show_my_usage))
+        .at(Access::Platform, routes!(usage::show_platform_usage))
+        .at(Access::Member(requests), routes!(requests::list_requests))
+        .at(Access::Member(requests), routes!(requests::show_request))
+        .at(Access::Member(usage), routes!(savings::show_savings))
+        .at(Access::Member(requests), routes!(savings::list_receipts))
+        .at(
+            Access::Member(Permission::CatalogRead),
+            routes!(fitness::list_offer_health),
+        )
+        .at(
+            Access::Platform,
+            routes!(fitness::list_platform_offer_health),
+        )
+        .at(Access::Platform, routes!(fitness::show_platform_health))
+        .at(Access::Platform, routes!(nodes::list_nodes))
 }
 
 /// Returns the OpenAPI document of all operations.

@@ -102,6 +102,8 @@ ids! {
     LimitId,
     /// What a provider gives.
     AllowanceId,
+    /// A process of ours, from its start to its end.
+    NodeId,
     /// One call through the gateway; its time part is when the call began.
     RequestId,
     /// A signed-in person's stay.

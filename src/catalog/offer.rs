@@ -28,7 +28,7 @@ pub struct Model {
 }
 
 /// Whether calls cost money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Calls cost nothing as long as an allowance lasts.

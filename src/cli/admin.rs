@@ -1,6 +1,6 @@
 //! `synaxis admin`: the sidecar.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -12,10 +12,11 @@ use crate::{
     config::{Config, Security},
     control::identity::{Door, upkeep},
     store::{
-        Vault,
+        Vault, nodes,
         postgres::{Postgres, Role},
     },
     telemetry,
+    usage::rollup,
 };
 
 /// The sections the sidecar reads.
@@ -59,6 +60,8 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let vault = Vault::new(&config.security.sealing_key)?;
     let plane = Plane::new(config.admin.clone(), door, vault, Metrics::new()?, stopping);
     upkeep::start(plane.door.clone(), &plane.tasks);
+    let tasks = Tasks::default();
+    work(&plane, &tasks);
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -66,10 +69,43 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         std::future::pending().await
     };
-    tokio::select! {
-        ended = serve(listeners, plane, drain) => Ok(ended?),
+    let served = tokio::select! {
+        ended = serve(listeners, plane, drain) => ended,
         () = stopped => Ok(()),
+    };
+    if !tasks.wait(LAST_WORDS).await {
+        tracing::warn!("background work did not end in time");
     }
+    Ok(served?)
+}
+
+/// How long background work may take to say its last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Starts what runs beside the API until the sidecar stops.
+fn work(plane: &Plane, tasks: &Tasks) {
+    let stopped = || {
+        let mut stopping = plane.stopping.clone();
+        async move {
+            // A plane that is gone has stopped.
+            let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
+        }
+    };
+    let (postgres, clock) = (plane.postgres.clone(), plane.clock.clone());
+    let (metrics, compared) = (plane.metrics.clone(), Arc::clone(&plane.compared));
+    let note = move |comparison| {
+        metrics.compared(comparison);
+        compared.send_replace(Some(comparison));
+    };
+    let beat = nodes::beat(
+        postgres.clone(),
+        clock.clone(),
+        nodes::Kind::Admin,
+        || None,
+        stopped(),
+    );
+    tasks.spawn("roll-ups", rollup::keep(postgres, clock, note, stopped()));
+    tasks.spawn("beat", beat);
 }
 
 /// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.

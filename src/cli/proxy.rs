@@ -30,9 +30,10 @@ use crate::{
     keys::Keys,
     quota::{Ledger, PostgresBooks},
     routing::Health,
-    snapshot::{self, LastGood, Source},
+    snapshot::{self, LastGood, Source, View},
     store::{
         feed::Feed,
+        nodes,
         postgres::{Postgres, Role},
         redis::Redis,
     },
@@ -205,6 +206,7 @@ impl Plane {
             drain: Arc::clone(&drain),
         };
         let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
+        let beats = (postgres.clone(), clock, Arc::clone(&view));
         let plane = Self {
             operations: Arc::new(Operations::of(&parts)),
             edge: Arc::new(Edge::new(Gateway::new(parts), connections.clone())),
@@ -217,6 +219,7 @@ impl Plane {
         plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres);
+        plane.beat(beats);
         Ok(plane)
     }
 
@@ -263,6 +266,19 @@ fn key_settings(config: &Config) -> crate::keys::Settings {
 }
 
 impl Plane {
+    /// Tells the books that this proxy is alive, and how old its view of the catalog is.
+    fn beat(&self, (postgres, clock, view): (Postgres, Clock, View)) {
+        let seen = move || {
+            let snapshot = view.load();
+            snapshot.is_loaded().then(|| nodes::Seen {
+                seq: snapshot.seq,
+                taken_at: snapshot.taken_at,
+            })
+        };
+        let beat = nodes::beat(postgres, clock, nodes::Kind::Proxy, seen, self.stopped());
+        self.tasks.spawn("beat", beat);
+    }
+
     fn keep_books(&self, ledger: Arc<Ledger>, spool: Arc<Spool>, postgres: Postgres) {
         let booked = Arc::clone(&ledger);
         let flusher = Flusher::new(spool);

@@ -19,7 +19,7 @@ use crate::{
     keys::Grant,
     quota::{Actual, Bid, Hold, Ledger, Limit},
     routing::{Candidate, Plan},
-    usage::{AttemptRecord, Entry, Finish, Intent, Spool, savings},
+    usage::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent, Spool, savings},
 };
 use tokio::time::Instant;
 
@@ -38,7 +38,8 @@ pub(super) struct Booking {
     hold: Option<Hold>,
     /// What the call is expected to use, for as long as nobody has told us the truth.
     expected: Usage,
-    alternative: Option<Price>,
+    /// What a saving is measured against.
+    alternative: Option<Arc<Offer>>,
     price: Price,
     /// The offer that is tried now, or was tried last.
     offer: Option<Arc<Offer>>,
@@ -110,6 +111,7 @@ impl Booking {
             cost_nano_usd: NanoUsd::ZERO,
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),
+            alternative: None,
             first_byte_ms: None,
             duration_ms: 0,
             attempts: Vec::new(),
@@ -119,7 +121,7 @@ impl Booking {
             intent: Intent(entry),
             hold: Some(hold),
             expected,
-            alternative: plan.paid_alternative.as_ref().and_then(|offer| offer.price),
+            alternative: plan.paid_alternative.clone(),
             price: Price::default(),
             offer: None,
             endpoint: exchange.endpoint,
@@ -177,6 +179,10 @@ impl Booking {
             status: failed.status,
             ms: u64::from(failed.ms),
             cost_nano_usd: cost,
+            charged: failed.may_be_billed.then(|| Charged {
+                input_tokens: read.input,
+                price_book: offer.price_book.clone(),
+            }),
         });
     }
 
@@ -200,7 +206,9 @@ impl Booking {
     /// Books the call with what it truly used.
     pub(super) fn finish(&mut self, finish: Finish, status: u16, tally: &Tally) -> Receipt {
         let cost = failed_cost(&self.intent.0.attempts) + self.price.of(&tally.usage);
-        let saved = savings::saved(cost, self.alternative.as_ref(), &tally.usage);
+        let alternative = self.alternative.as_deref();
+        let alternative_price = alternative.and_then(|offer| offer.price.as_ref());
+        let saved = savings::saved(cost, alternative_price, &tally.usage);
         let entry = &mut self.intent.0;
         entry.finish = finish;
         entry.status = status;
@@ -208,6 +216,10 @@ impl Booking {
         entry.is_estimated = tally.is_estimated;
         entry.cost_nano_usd = cost;
         entry.saved_nano_usd = saved;
+        entry.alternative = alternative.map(|offer| Alternative {
+            offer_id: offer.id,
+            price_book: offer.price_book.clone(),
+        });
         entry.first_byte_ms = tally.first_byte_ms;
         entry.duration_ms = millis_since(self.started);
         self.write();
@@ -229,6 +241,7 @@ impl Booking {
             status,
             ms: u64::from(ms),
             cost_nano_usd: NanoUsd::ZERO,
+            charged: None,
         });
     }
 
@@ -253,6 +266,7 @@ impl Booking {
         };
         // The failed attempts carry their own cost: nothing is priced a second time.
         self.price = Price::default();
+        self.intent.0.price_book.clear();
         self.alternative = None;
         // The entry says what was read in all; the ledger was told of every attempt but the last.
         self.is_told = true;

@@ -2,6 +2,7 @@
 
 pub mod feed;
 pub mod migrate;
+pub mod nodes;
 pub mod postgres;
 pub mod redis;
 pub mod scope;

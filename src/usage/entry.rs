@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ApiKeyId, GroupId, ModelId, NanoUsd, OfferId, OrganizationId, ProviderId, RequestId, Usage,
-    UserId,
+    ApiKeyId, GroupId, ModelId, NanoUsd, OfferId, OrganizationId, ProviderId, RequestId, Tokens,
+    Usage, UserId,
 };
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
     /// The answer was delivered whole.
@@ -23,6 +23,21 @@ pub enum Finish {
     RefusedUpstream,
     /// The proxy died with the call in flight; written by whoever found its intent.
     Abandoned,
+}
+
+impl Finish {
+    /// Returns the word the books use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamCut => "upstream_cut",
+            Self::Failed => "failed",
+            Self::RefusedUpstream => "refused_upstream",
+            Self::Abandoned => "abandoned",
+        }
+    }
 }
 
 /// One try at one offer, as it stands in the entry's `attempts`.
@@ -40,6 +55,27 @@ pub struct AttemptRecord {
     pub ms: u64,
     /// What it may have cost although it failed; zero for the attempt that answered.
     pub cost_nano_usd: NanoUsd,
+    /// What it was charged for reading, when it was charged at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charged: Option<Charged>,
+}
+
+/// What a failed attempt was charged for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charged {
+    /// The tokens it may have read.
+    pub input_tokens: Tokens,
+    /// The price-book version that priced them.
+    pub price_book: String,
+}
+
+/// The paid offer a call is measured against: what it would have taken without a free one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The offer.
+    pub offer_id: OfferId,
+    /// The price-book version of its price.
+    pub price_book: String,
 }
 
 /// One booked call: a row of `operations.usage_entries`.
@@ -81,8 +117,11 @@ pub struct Entry {
     pub cost_nano_usd: NanoUsd,
     /// What the cheapest paid alternative would have cost more.
     pub saved_nano_usd: NanoUsd,
-    /// The price-book version that priced it.
+    /// The price-book version that priced its tokens; empty when no attempt answered: then the attempts were charged.
     pub price_book: String,
+    /// What `saved_nano_usd` was measured against, when there was anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternative: Option<Alternative>,
     /// From the call's beginning to the first byte of the answer.
     pub first_byte_ms: Option<u32>,
     /// From the call's beginning to its end.

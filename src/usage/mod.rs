@@ -4,6 +4,12 @@ pub mod entry;
 pub mod savings;
 pub mod spool;
 
+pub mod health;
+pub mod receipt;
+pub mod report;
+pub mod request;
+pub mod rollup;
+
 mod counters;
 mod dead;
 mod disk;
@@ -14,6 +20,6 @@ mod log;
 pub mod store;
 
 pub use counters::Counters;
-pub use entry::{AttemptRecord, Entry, Finish, Intent};
+pub use entry::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent};
 pub use flusher::{Away, Flusher};
 pub use spool::{Settings, Spool, SpoolError};

@@ -54,12 +54,15 @@ struct Row<'a> {
     first_byte_ms: Option<u32>,
     duration_ms: u32,
     attempts: &'a [AttemptRecord],
+    alternative_offer_id: Option<Uuid>,
+    alternative_price_book: Option<&'a str>,
 }
 
 impl<'a> From<&'a Entry> for Row<'a> {
     fn from(entry: &'a Entry) -> Self {
         // A duration is not worth refusing a row for.
         let fitting = |ms: u32| ms.min(i32::MAX.unsigned_abs());
+        let alternative = entry.alternative.as_ref();
         Self {
             request_id: entry.request_id.uuid(),
             at: entry.request_id.at().utc(),
@@ -88,6 +91,8 @@ impl<'a> From<&'a Entry> for Row<'a> {
             first_byte_ms: entry.first_byte_ms.map(fitting),
             duration_ms: fitting(entry.duration_ms),
             attempts: &entry.attempts,
+            alternative_offer_id: alternative.map(|alternative| alternative.offer_id.uuid()),
+            alternative_price_book: alternative.map(|alternative| alternative.price_book.as_str()),
         }
     }
 }

@@ -49,6 +49,7 @@ pub fn entry_at(at: Moment, number: u64) -> Entry {
         cost_nano_usd: NanoUsd(1_000_000 + number % 1_000),
         saved_nano_usd: NanoUsd(number % 10),
         price_book: "3f2a".to_owned(),
+        alternative: None,
         first_byte_ms: Some(120),
         duration_ms: 950,
         attempts: vec![AttemptRecord {
@@ -58,6 +59,7 @@ pub fn entry_at(at: Moment, number: u64) -> Entry {
             status: Some(200),
             ms: 900,
             cost_nano_usd: NanoUsd::ZERO,
+            charged: None,
         }],
     }
 }
