@@ -1,0 +1,255 @@
+//! Two organizations that hold everything the API can make, and people of every kind at its door.
+//!
+//! Everything is made through the API itself: each operation that makes something is given what was made before, as
+//! its fields and parameters are named. What the API cannot make is in `given.rs`.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{
+    document::{Document, Operation},
+    given,
+};
+use crate::{
+    identity::people::{self, Visitor},
+    stack::admin::{Reply, TestAdmin},
+};
+
+/// Ids by the name of the parameter they stand for.
+pub type Ids = BTreeMap<String, String>;
+
+/// One organization with all that is in it.
+pub struct Tenant {
+    pub id: String,
+    pub owner: Visitor,
+    pub ids: Ids,
+}
+
+/// A sidecar with two organizations.
+pub struct World {
+    pub admin: TestAdmin,
+    pub document: Document,
+    pub operations: Vec<Operation>,
+    pub ours: Tenant,
+    pub theirs: Tenant,
+    /// Members of ours, by rank.
+    pub ranks: BTreeMap<&'static str, Visitor>,
+    /// Somebody who runs the platform and is a member of nothing.
+    pub platform: Visitor,
+}
+
+/// Nobody's id.
+pub const NOWHERE: &str = "019aa0f0-0000-7000-8000-00000000dead";
+
+/// Rates that a sweep does not reach.
+const SETTINGS: [(&str, &str); 6] = [
+    ("ADMIN__THROTTLE__SIGN_INS_PER_ADDRESS_MINUTE", "100000"),
+    ("ADMIN__THROTTLE__SIGN_INS_PER_ACCOUNT_MINUTE", "100000"),
+    ("ADMIN__THROTTLE__REGISTRATIONS_PER_ADDRESS_HOUR", "100000"),
+    ("ADMIN__THROTTLE__REGISTRATIONS_PER_ACCOUNT_HOUR", "100000"),
+    ("ADMIN__THROTTLE__RESETS_PER_ADDRESS_HOUR", "100000"),
+    ("ADMIN__THROTTLE__RESETS_PER_ACCOUNT_HOUR", "100000"),
+];
+
+impl World {
+    pub async fn make() -> Self {
+        let admin = TestAdmin::start_with(&SETTINGS).await;
+        let document = Document::read();
+        let operations = document.operations();
+        let mut world = Self {
+            ours: tenant(&admin, "ada").await,
+            theirs: tenant(&admin, "bob").await,
+            ranks: BTreeMap::new(),
+            platform: person(&admin, "pat").await,
+            admin,
+            document,
+            operations,
+        };
+        given::make_platform_admin(&world.admin, &world.platform).await;
+        for rank in ["admin", "member", "guest"] {
+            let visitor = person(&world.admin, rank).await;
+            given::join(&world.admin, &world.ours.id, &visitor.user_id, rank).await;
+            world.ranks.insert(rank, visitor);
+        }
+        world.ours.ids = world.fill(&world.ours).await;
+        world.theirs.ids = world.fill(&world.theirs).await;
+        world
+    }
+
+    /// Makes one of everything in an organization, in whatever order that works.
+    async fn fill(&self, tenant: &Tenant) -> Ids {
+        let mut ids = given::ids(&self.admin, tenant).await;
+        ids.insert("organization_id".to_owned(), tenant.id.clone());
+        let mut left: Vec<&Operation> = self
+            .operations
+            .iter()
+            .filter(|one| self.makes(one))
+            .collect();
+        loop {
+            let before = left.len();
+            let mut still = Vec::new();
+            for operation in left {
+                let Some(id) = self.create(operation, tenant, &ids).await else {
+                    still.push(operation);
+                    continue;
+                };
+                if let Some(name) = self.made_by(operation) {
+                    ids.entry(name).or_insert(id);
+                }
+            }
+            left = still;
+            if left.is_empty() || left.len() == before {
+                return ids;
+            }
+        }
+    }
+
+    /// Says whether an operation makes something in an organization that others then name.
+    fn makes(&self, operation: &Operation) -> bool {
+        operation.method == Method::POST
+            && operation
+                .path
+                .starts_with("/api/v1/organizations/{organization_id}/")
+            && operation.statuses.contains(&201)
+            && self.made_by(operation).is_some()
+    }
+
+    /// The parameter that names what an operation makes.
+    pub fn made_by(&self, operation: &Operation) -> Option<String> {
+        let below = format!("{}/{{", operation.path);
+        let item = self
+            .operations
+            .iter()
+            .find_map(|one| one.path.strip_prefix(&below));
+        let name = item?.split('}').next()?;
+        Some(name.to_owned())
+    }
+
+    async fn create(&self, operation: &Operation, tenant: &Tenant, ids: &Ids) -> Option<String> {
+        let known = operation
+            .parameters()
+            .iter()
+            .all(|name| ids.contains_key(name));
+        let body = self.body(operation, ids)?;
+        if !known {
+            return None;
+        }
+        let path = operation.filled(|name| ids[name].clone());
+        let reply = self
+            .ask(&tenant.owner, &operation.method, &path, Some(&body))
+            .await;
+        (reply.status == 201).then(|| made(&reply.json()))?
+    }
+
+    /// A body the operation takes, naming what `ids` knows; nothing when it names what they do not.
+    pub fn body(&self, operation: &Operation, ids: &Ids) -> Option<Value> {
+        let Some(schema) = &operation.body else {
+            return Some(Value::Null);
+        };
+        let mut body = self.document.sample("body", schema);
+        if let Some(given) = given::body(&operation.id) {
+            body = given;
+        }
+        fill_in(&mut body, ids).then_some(body)
+    }
+
+    /// Asks as somebody.
+    pub async fn ask(
+        &self,
+        who: &Visitor,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Reply {
+        let request = self
+            .admin
+            .request(method.clone(), path)
+            .token(&who.access_token);
+        match body.filter(|body| !body.is_null()) {
+            Some(body) => request.json(body).send().await,
+            None => request.send().await,
+        }
+    }
+
+    /// Why each thing that is missing could not be made.
+    pub async fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for operation in self.operations.iter().filter(|one| self.makes(one)) {
+            let name = self.made_by(operation).expect("it makes something");
+            if self.ours.ids.contains_key(&name) {
+                continue;
+            }
+            let body = self.body(operation, &self.ours.ids);
+            let told = match &body {
+                Some(body) => {
+                    let path = operation
+                        .filled(|name| self.ours.ids.get(name).cloned().unwrap_or_default());
+                    let reply = self
+                        .ask(&self.ours.owner, &operation.method, &path, Some(body))
+                        .await;
+                    format!("{} {}", reply.status, reply.text)
+                }
+                None => "its body names what was not made".to_owned(),
+            };
+            missing.push(format!("{name} by {}: {body:?} → {told}", operation.id));
+        }
+        missing
+    }
+}
+
+/// The world all sweeps share: making one takes seconds.
+pub async fn world() -> &'static World {
+    static WORLD: OnceCell<World> = OnceCell::const_new();
+    WORLD.get_or_init(World::make).await
+}
+
+/// Replaces every id that a field names by the one that was made; says whether all are known.
+pub fn fill_in(body: &mut Value, ids: &Ids) -> bool {
+    match body {
+        Value::Object(fields) => fields.iter_mut().all(|(name, value)| {
+            let single = name.strip_suffix("_ids").map(|stem| format!("{stem}_id"));
+            match (ids.get(name), single) {
+                _ if name == "id" || !value.is_string() && !value.is_array() => fill_in(value, ids),
+                (Some(id), _) => {
+                    *value = json!(id);
+                    true
+                }
+                (None, Some(single)) => ids.get(&single).is_some_and(|id| {
+                    *value = json!([id]);
+                    true
+                }),
+                (None, None) if name.ends_with("_id") => false,
+                (None, None) => fill_in(value, ids),
+            }
+        }),
+        Value::Array(list) => list.iter_mut().all(|value| fill_in(value, ids)),
+        _ => true,
+    }
+}
+
+/// The id of what was made, wherever the answer has it.
+fn made(answer: &Value) -> Option<String> {
+    let own = answer["id"].as_str();
+    let inner = || {
+        let mut values = answer.as_object()?.values();
+        values.find_map(|value| value["id"].as_str())
+    };
+    own.or_else(inner).map(str::to_owned)
+}
+
+async fn tenant(admin: &TestAdmin, name: &str) -> Tenant {
+    let owner = person(admin, name).await;
+    let id = given::organization_of(admin, &owner.user_id).await;
+    Tenant {
+        id,
+        owner,
+        ids: Ids::new(),
+    }
+}
+
+async fn person(admin: &TestAdmin, name: &str) -> Visitor {
+    people::newcomer(admin, &format!("{name}@example.com")).await
+}
