@@ -5,6 +5,9 @@
     reason = "a bench may stop at a mistake of its own"
 )]
 
+#[path = "pure/booking.rs"]
+mod booking;
+
 use std::hint::black_box;
 
 use bytes::Bytes;
@@ -15,6 +18,10 @@ use synaxis::{
     catalog::{Dialect, Quirks},
     dialect::{Changes, Endpoint, StreamReader, read, splice, usage_of},
 };
+
+/// As in the binary.
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Bodies of one short question, a conversation, and a long document.
 const SIZES: [usize; 3] = [1_000, 10_000, 360_000];
@@ -166,4 +173,5 @@ fn replies(criterion: &mut Criterion) {
 }
 
 criterion_group!(pure, asks, streams, replies);
-criterion_main!(pure);
+criterion_group!(written, booking::spooling, booking::logging);
+criterion_main!(pure, written);

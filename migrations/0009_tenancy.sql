@@ -438,7 +438,8 @@ begin
             ) c
             where c.id = (ids ->> 0)::uuid;
         end if;
-        lineage := array(
+        -- A key that is gone still spent what it spent.
+        lineage := (ids ->> 0)::uuid || array(
             select k.id from operations.api_keys k
             where k.organization_id = organization and (k.id = (ids ->> 0)::uuid or k.lineage_id = (ids ->> 0)::uuid));
         whose := case asked -> 'subject' ->> 'kind'

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -71,6 +71,43 @@ impl Moment {
     pub fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or_default()
     }
+
+    /// Appends the moment as RFC 3339 writes it, to the millisecond: `2026-10-12T07:08:09.012Z`.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let at = self.utc();
+        // A year of five digits is written with its sign.
+        let Ok(year @ ..=9_999) = u32::try_from(at.year()) else {
+            return out.extend_from_slice(at.to_rfc3339().as_bytes());
+        };
+        let millis = at.timestamp_subsec_millis();
+        let (century, years) = (two(year / 100), two(year));
+        let (month, day) = (two(at.month()), two(at.day()));
+        let (hour, minute, second) = (two(at.hour()), two(at.minute()), two(at.second()));
+        for (digits, behind) in [
+            (century, &b""[..]),
+            (years, b"-"),
+            (month, b"-"),
+            (day, b"T"),
+            (hour, b":"),
+            (minute, b":"),
+            (second, b"."),
+            (two(millis / 10), b""),
+        ] {
+            out.extend_from_slice(&digits);
+            out.extend_from_slice(behind);
+        }
+        out.extend_from_slice(&[digit(millis), b'Z']);
+    }
+}
+
+/// Returns the last two digits of a number.
+fn two(number: u32) -> [u8; 2] {
+    [digit(number / 10), digit(number)]
+}
+
+/// Returns the last digit of a number.
+fn digit(number: u32) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 impl From<DateTime<Utc>> for Moment {
@@ -179,5 +216,26 @@ mod tests {
     fn milliseconds_before_1970_round_down() {
         assert_eq!(Moment::from_micros(-1).millis(), -1);
         assert_eq!(Moment::from_millis(-5).millis(), -5);
+    }
+
+    #[test]
+    fn a_moment_is_written_as_rfc_3339_has_it() {
+        for millis in [
+            0,
+            999,
+            1_795_000_123_456,
+            -62_135_596_800_000,
+            253_402_300_799_999,
+            253_402_300_800_000,
+        ] {
+            let moment = Moment::from_millis(millis);
+            let mut text = Vec::new();
+
+            moment.write(&mut text);
+
+            let text = String::from_utf8(text).unwrap();
+            let read = DateTime::parse_from_rfc3339(&text).map(|at| at.timestamp_millis());
+            assert!(read == Ok(millis) || text.starts_with("+10000-"), "{text}");
+        }
     }
 }

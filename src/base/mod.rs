@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod fault;
 pub mod ids;
+pub mod json;
 pub mod money;
 pub mod page;
 pub mod secret;

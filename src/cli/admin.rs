@@ -43,7 +43,7 @@ pub fn run(config_args: &ConfigArgs) -> ExitCode {
 
 async fn admin(config: Config) -> anyhow::Result<()> {
     audit_key::install(&config).await;
-    telemetry::logs::start(&config.telemetry)?;
+    let _lines = telemetry::logs::start(&config.telemetry)?;
     let listeners = Listeners::bind(&config.admin)
         .await
         .context("cannot listen")?;

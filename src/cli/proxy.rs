@@ -90,7 +90,7 @@ pub fn run(args: &ProxyArgs, config_args: &ConfigArgs) -> ExitCode {
 }
 
 async fn proxy(config: Config, upgrade: bool) -> anyhow::Result<()> {
-    telemetry::logs::start(&config.telemetry)?;
+    let _lines = telemetry::logs::start(&config.telemetry)?;
     harden(config.proxy.max_connections);
     let (listeners, promise) = open(&config, upgrade).await?;
     private_folder(&config.proxy.state_dir)?;

@@ -7,7 +7,10 @@ use std::{
 
 use prometheus::{Error, Gauge, IntCounter, IntGauge};
 
-use crate::{telemetry::Registry, usage::Counters};
+use crate::{
+    telemetry::{self, Registry},
+    usage::Counters,
+};
 
 /// What others know and the page shows; taken when the page is read.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +75,7 @@ pub(super) struct Followed {
     damaged: IntCounter,
     dead_letters: IntCounter,
     abandoned: IntCounter,
+    log_lines_dropped: IntCounter,
 }
 
 impl Followed {
@@ -103,6 +107,10 @@ impl Followed {
                 "synaxis_usage_abandoned_total",
                 "Entries written for calls whose process died",
             )?,
+            log_lines_dropped: r.int_counter(
+                "synaxis_log_lines_dropped_total",
+                "Lines of the log that nobody took fast enough",
+            )?,
         })
     }
 
@@ -116,6 +124,7 @@ impl Followed {
             (&self.damaged, kept(&readings.usage.damaged)),
             (&self.dead_letters, kept(&readings.usage.dead_letters)),
             (&self.abandoned, kept(&readings.usage.abandoned)),
+            (&self.log_lines_dropped, telemetry::dropped()),
         ] {
             ours.inc_by(theirs.saturating_sub(ours.get()));
         }

@@ -1,4 +1,6 @@
 //! Starts the logs of a process: one line an event, on standard error. Must never show what a caller sent.
+//!
+//! A thread of its own writes them, so that nobody who speaks waits for whoever reads.
 
 use std::io;
 
@@ -7,9 +9,13 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{ParseError, filter_fn},
-    fmt::MakeWriter,
     layer::SubscriberExt,
     util::{SubscriberInitExt, TryInitError},
+};
+
+use super::{
+    lines::JsonLines,
+    outbox::{Lines, Outbox},
 };
 
 /// How the process logs.
@@ -50,16 +56,23 @@ pub enum NoLogs {
     /// Something else in this process logs already.
     #[error("the logs were started before")]
     AlreadyStarted(#[source] TryInitError),
+    /// There is no thread to write them.
+    #[error("the logs have no thread")]
+    NoThread(#[source] io::Error),
 }
 
 /// Sends every event of this process, and of the crates that use `log`, to standard error.
 ///
+/// What is returned must be kept until the process ends: dropped, it writes the last lines.
+///
 /// # Errors
 /// When the level cannot be read, or the logs were started before.
-pub fn start(settings: &Settings) -> Result<(), NoLogs> {
-    subscriber(settings, io::stderr)?
+pub fn start(settings: &Settings) -> Result<Lines, NoLogs> {
+    let lines = Lines::start(io::stderr()).map_err(NoLogs::NoThread)?;
+    subscriber(settings, lines.outbox())?
         .try_init()
-        .map_err(NoLogs::AlreadyStarted)
+        .map_err(NoLogs::AlreadyStarted)?;
+    Ok(lines)
 }
 
 /// Says what is wrong with a level, if anything.
@@ -74,14 +87,17 @@ fn filter(level: &str) -> Result<EnvFilter, NoLogs> {
     EnvFilter::builder().parse(level).map_err(NoLogs::BadLevel)
 }
 
-fn subscriber<W>(settings: &Settings, writer: W) -> Result<impl Subscriber + Send + Sync, NoLogs>
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+fn subscriber(
+    settings: &Settings,
+    outbox: Outbox,
+) -> Result<impl Subscriber + Send + Sync + use<>, NoLogs> {
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
-        Format::Json => Box::new(lines.json().flatten_event(true)),
-        Format::Pretty => Box::new(lines.compact()),
+        Format::Json => Box::new(JsonLines(outbox)),
+        Format::Pretty => Box::new(
+            tracing_subscriber::fmt::layer()
+                .with_writer(outbox)
+                .compact(),
+        ),
     };
     Ok(tracing_subscriber::registry()
         .with(lines)
@@ -116,9 +132,10 @@ mod tests {
 
     fn written(settings: &Settings, speak: impl FnOnce()) -> String {
         let page = Page::default();
-        let writer = page.clone();
-        let subscriber = subscriber(settings, move || writer.clone()).unwrap();
+        let lines = Lines::start(page.clone()).unwrap();
+        let subscriber = subscriber(settings, lines.outbox()).unwrap();
         tracing::subscriber::with_default(subscriber, speak);
+        drop(lines);
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -134,6 +151,72 @@ mod tests {
         assert_eq!(line["message"], "provider is back");
         assert_eq!(line["provider"], "alpha");
         assert_eq!(line["level"], "INFO");
+        assert_eq!(line["target"], module_path!());
+        let at = line["timestamp"].as_str().unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(at).is_ok(), "{at}");
+    }
+
+    #[test]
+    fn every_kind_of_value_is_a_value_of_json() {
+        let error = io::Error::other("the disk said \"no\"\n");
+
+        let page = written(&Settings::default(), || {
+            tracing::warn!(
+                exchange.id = "a\tb",
+                count = 3_u64,
+                change = -3,
+                share = 0.25,
+                is_so = true,
+                %error,
+                list = ?[1, 2],
+                "said {}",
+                "so"
+            );
+        });
+
+        let mut line: serde_json::Value = serde_json::from_str(page.trim()).unwrap();
+        line.as_object_mut().unwrap().remove("timestamp");
+        let expected = serde_json::json!({"level": "WARN", "exchange.id": "a\tb", "count": 3, "change": -3,
+            "share": 0.25, "is_so": true, "error": "the disk said \"no\"\n", "list": "[1, 2]", "message": "said so",
+            "target": module_path!()});
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_record_of_the_crate_log_has_its_own_target_and_none_of_its_places() {
+        let page = written(&Settings::default(), || {
+            tracing::event!(
+                target: "log",
+                Level::INFO,
+                message = "hello",
+                log.target = "elsewhere::deep",
+                log.module_path = "elsewhere::deep",
+                log.file = "src/deep.rs",
+                log.line = 7_u64,
+            );
+        });
+
+        let mut line: serde_json::Value = serde_json::from_str(page.trim()).unwrap();
+        line.as_object_mut().unwrap().remove("timestamp");
+        assert_eq!(
+            line,
+            serde_json::json!({"level": "INFO", "message": "hello", "target": "elsewhere::deep"})
+        );
+    }
+
+    #[test]
+    fn people_get_one_plain_line_for_each_event() {
+        let settings = Settings {
+            format: Format::Pretty,
+            ..Settings::default()
+        };
+
+        let page = written(&settings, || {
+            tracing::info!(provider = "alpha", "provider is back")
+        });
+
+        assert_eq!(page.lines().count(), 1, "{page}");
+        assert!(page.contains("provider is back"), "{page}");
     }
 
     #[test]

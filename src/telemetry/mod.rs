@@ -3,5 +3,9 @@
 pub mod logs;
 pub mod metrics;
 
+mod lines;
+mod outbox;
+
 pub use logs::{Format, Settings};
 pub use metrics::Registry;
+pub use outbox::{Lines, dropped};

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    Entry,
     leftovers::{self, Leftover},
     live::Live,
+    rows::Rows,
     spool::Spool,
 };
 
@@ -40,34 +40,34 @@ impl Disk {
         }
     }
 
-    /// Returns the next calls to book, our own and dead processes' in turn. None: nothing waits.
-    pub(super) fn next(&mut self) -> io::Result<Vec<Entry>> {
+    /// Adds the next calls to book to `rows`, our own and dead processes' in turn. None: nothing waits.
+    pub(super) fn next(&mut self, rows: &mut Rows) -> io::Result<()> {
         let limit = self.spool.settings().rows() * STATEMENTS;
         self.is_leftovers_turn = !self.is_leftovers_turn;
         if self.is_leftovers_turn {
-            let entries = self.next_of_leftovers(limit)?;
-            if !entries.is_empty() {
-                return Ok(entries);
+            self.next_of_leftovers(rows, limit)?;
+            if !rows.is_empty() {
+                return Ok(());
             }
         }
-        let entries = self.live.next(limit)?;
-        if !entries.is_empty() || self.is_leftovers_turn {
-            return Ok(entries);
+        self.live.next(rows, limit)?;
+        if !rows.is_empty() || self.is_leftovers_turn {
+            return Ok(());
         }
-        self.next_of_leftovers(limit)
+        self.next_of_leftovers(rows, limit)
     }
 
-    fn next_of_leftovers(&mut self, limit: usize) -> io::Result<Vec<Entry>> {
+    fn next_of_leftovers(&mut self, rows: &mut Rows, limit: usize) -> io::Result<()> {
         loop {
             if self.leftover.is_none() {
                 self.look()?;
             }
             let Some(leftover) = &mut self.leftover else {
-                return Ok(Vec::new());
+                return Ok(());
             };
-            let entries = leftover.next(limit, self.spool.counters())?;
-            if !entries.is_empty() {
-                return Ok(entries);
+            leftover.next(rows, limit, self.spool.counters())?;
+            if !rows.is_empty() {
+                return Ok(());
             }
             if leftover.is_booked()
                 && let Some(leftover) = self.leftover.take()
@@ -91,10 +91,10 @@ impl Disk {
     }
 
     /// Notes that the calls are in the books, and deletes what nobody needs any more.
-    pub(super) fn booked(&mut self, entries: &[Entry]) -> io::Result<()> {
-        self.live.booked(entries);
+    pub(super) fn booked(&mut self, rows: &Rows) -> io::Result<()> {
+        self.live.booked(rows);
         if let Some(leftover) = &mut self.leftover {
-            leftover.booked(entries);
+            leftover.booked(rows);
         }
         self.live.tidy()
     }

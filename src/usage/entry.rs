@@ -70,7 +70,7 @@ pub struct Charged {
 }
 
 /// The paid offer a call is measured against: what it would have taken without a free one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alternative {
     /// The offer.
     pub offer_id: OfferId,
@@ -79,7 +79,7 @@ pub struct Alternative {
 }
 
 /// One booked call: a row of `operations.usage_entries`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The call; its time part is the row's `at`.
     pub request_id: RequestId,
@@ -120,7 +120,6 @@ pub struct Entry {
     /// The price-book version that priced its tokens; empty when no attempt answered: then the attempts were charged.
     pub price_book: String,
     /// What `saved_nano_usd` was measured against, when there was anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alternative: Option<Alternative>,
     /// From the call's beginning to the first byte of the answer.
     pub first_byte_ms: Option<u32>,
@@ -133,5 +132,5 @@ pub struct Entry {
 /// A call that is about to reach an upstream.
 ///
 /// It is the entry as it would stand if the proxy died now: `finish` abandoned, tokens and cost as held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent(pub Entry);

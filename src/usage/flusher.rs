@@ -14,8 +14,9 @@ use futures::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Counters, Entry, Spool, dead,
+    Counters, Spool, dead,
     disk::Disk,
+    rows::{Part, Rows},
     store::{self, NotBooked},
 };
 use crate::{
@@ -54,8 +55,8 @@ pub enum Away {
 pub struct Flusher {
     spool: Arc<Spool>,
     disk: Arc<Mutex<Disk>>,
-    /// Read from the disk, but not yet known to be in the books.
-    pending: Vec<Entry>,
+    /// Read from the spool, but not yet known to be in the books.
+    pending: Rows,
     partitions_due: Instant,
 }
 
@@ -75,7 +76,7 @@ impl Flusher {
         Self {
             disk: Arc::new(Mutex::new(Disk::new(Arc::clone(&spool)))),
             spool,
-            pending: Vec::new(),
+            pending: Rows::default(),
             partitions_due: Instant::now(),
         }
     }
@@ -144,45 +145,41 @@ impl Flusher {
             .await?;
         }
         if self.pending.is_empty() {
-            self.pending = self.on_disk(Disk::next).await?;
+            self.with_pending(Disk::next).await?;
         }
         if self.pending.is_empty() {
-            self.on_disk(|disk| disk.booked(&[])).await?;
+            self.with_pending(|disk, none| disk.booked(none)).await?;
             return Ok(Turn::Idle);
         }
         self.ensure_partitions(postgres).await;
-        let statements = self.pending.chunks(self.spool.settings().rows());
-        let refused = try_join_all(statements.map(|entries| book(postgres, entries)))
+        let parts = self.pending.parts(self.spool.settings().rows());
+        let refused = try_join_all(parts.map(|part| book(postgres, part)))
             .await
             .map_err(Away::Books)?
             .concat();
         self.bury(&refused).await?;
-        let booked = std::mem::take(&mut self.pending);
-        for entry in &booked {
-            if !refused.iter().any(|refused| refused.id == entry.request_id) {
-                on_booked(entry.request_id);
+        for id in self.pending.ids() {
+            if !refused.iter().any(|refused| refused.id == id) {
+                on_booked(id);
             }
         }
-        let count = booked.len();
-        self.on_disk(move |disk| disk.booked(&booked)).await?;
+        let count = self.pending.len();
+        self.with_pending(|disk, rows| {
+            let booked = disk.booked(rows);
+            rows.clear();
+            booked
+        })
+        .await?;
         Ok(Turn::Booked(count))
     }
 
     /// Keeps what the books refuse. Until that is done nothing of the batch counts as booked.
     async fn bury(&self, refused: &[Refused]) -> Result<(), Away> {
         for refused in refused {
-            let Some(entry) = self
-                .pending
-                .iter()
-                .find(|entry| entry.request_id == refused.id)
-            else {
-                continue;
-            };
             tracing::error!(request.id = %refused.id, "the books refuse an entry, it is kept in the spool's dead letters");
-            let json = serde_json::to_vec(entry).map_err(|error| Away::Spool(error.into()))?;
-            let reason = refused.reason.clone();
+            let Refused { row, reason, .. } = refused.clone();
             let folder = self.spool.folder().to_owned();
-            self.on_disk(move |_| dead::bury(&folder, &json, reason))
+            self.on_disk(move |_| dead::bury(&folder, row.as_bytes(), reason))
                 .await?;
             Counters::add(&self.spool.counters().dead_letters, 1);
         }
@@ -222,6 +219,22 @@ impl Flusher {
         .map_err(Away::Spool)
     }
 
+    /// Works on the disk and on what is pending; after a failure nothing is lost that is not in the spool.
+    async fn with_pending(
+        &mut self,
+        work: impl FnOnce(&mut Disk, &mut Rows) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Away> {
+        let mut rows = std::mem::take(&mut self.pending);
+        let (rows, worked) = self
+            .on_disk(move |disk| {
+                let worked = work(disk, &mut rows);
+                Ok((rows, worked))
+            })
+            .await?;
+        self.pending = rows;
+        worked.map_err(Away::Spool)
+    }
+
     /// A full batch is followed by the next at once; else entries gather for half the time they may wait.
     fn pause_after(&self, turn: Turn) -> Duration {
         let settings = self.spool.settings();
@@ -232,34 +245,36 @@ impl Flusher {
     }
 }
 
-/// An entry that can never be booked, and why.
+/// A row that can never be booked, and why.
 #[derive(Clone, Debug)]
 struct Refused {
     id: RequestId,
+    row: String,
     reason: String,
 }
 
-/// Books entries; halves what the books refuse until the entry at fault stands alone. Returns those.
+/// Books rows; halves what the books refuse until the row at fault stands alone. Returns those.
 ///
 /// # Errors
-/// When the books are away. Some entries may be booked then: sending them again changes nothing.
-async fn book(postgres: &Postgres, entries: &[Entry]) -> Result<Vec<Refused>, StoreError> {
+/// When the books are away. Some rows may be booked then: sending them again changes nothing.
+async fn book(postgres: &Postgres, rows: Part<'_>) -> Result<Vec<Refused>, StoreError> {
     let mut conn = postgres.acquire().await?;
     let mut refused = Vec::new();
-    let mut parts = vec![entries];
+    let mut parts = vec![rows];
     while let Some(part) = parts.pop() {
         match store::ingest(&mut conn, part).await {
             Ok(_) => {}
             Err(NotBooked::Away(error)) => return Err(error),
             Err(NotBooked::TooSlow(error)) if part.len() < 2 => return Err(error),
             Err(NotBooked::Refused(error)) if part.len() < 2 => {
-                refused.extend(part.iter().map(|entry| Refused {
-                    id: entry.request_id,
+                refused.extend(part.ids().map(|id| Refused {
+                    id,
+                    row: part.text().to_owned(),
                     reason: dead::chain(&error),
                 }));
             }
             Err(NotBooked::Refused(_) | NotBooked::TooSlow(_)) => {
-                let (front, back) = part.split_at(part.len() / 2);
+                let [front, back] = part.halves();
                 parts.extend([back, front]);
             }
         }

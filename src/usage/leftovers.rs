@@ -14,8 +14,9 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Counters, Entry, Finish,
+    Counters,
     log::{Log, Track, Writes},
+    rows::Rows,
     spool::Name,
 };
 
@@ -26,13 +27,18 @@ pub(super) struct Leftover {
 }
 
 impl Leftover {
-    /// Returns the next calls, at most `limit`: ended ones first, then abandoned ones. None: all were returned.
-    pub(super) fn next(&mut self, limit: usize, counters: &Counters) -> io::Result<Vec<Entry>> {
-        let ended = self.log.next_entries(limit, counters)?;
-        if !ended.is_empty() {
-            return Ok(ended);
+    /// Adds the next calls to `rows`, until they are `limit`: ended ones first, then abandoned ones, whose intents
+    /// are the rows they leave. None: all were added.
+    pub(super) fn next(
+        &mut self,
+        rows: &mut Rows,
+        limit: usize,
+        counters: &Counters,
+    ) -> io::Result<()> {
+        self.log.next_rows(rows, limit, counters)?;
+        if !rows.is_empty() {
+            return Ok(());
         }
-        let mut abandoned = Vec::new();
         let open: Vec<_> = self
             .log
             .open
@@ -42,20 +48,17 @@ impl Leftover {
             .collect();
         for (id, place) in open {
             let intent = self.log.read_intent(place)?;
-            match intent.and_then(|json| serde_json::from_slice(&json).ok()) {
-                Some(entry) => abandoned.push(abandon(entry)),
-                None => {
-                    self.log.open.remove(&id);
-                }
+            if intent.is_none_or(|row| rows.push(&row).is_err()) {
+                self.log.open.remove(&id);
             }
         }
-        Counters::add(&counters.abandoned, abandoned.len());
-        Ok(abandoned)
+        Counters::add(&counters.abandoned, rows.len());
+        Ok(())
     }
 
     /// Notes that the calls are in the books.
-    pub(super) fn booked(&mut self, entries: &[Entry]) {
-        self.log.close(entries);
+    pub(super) fn booked(&mut self, rows: &Rows) {
+        self.log.close(rows);
     }
 
     /// Says whether everything is in the books.
@@ -69,14 +72,6 @@ impl Leftover {
             remove(&track.path)?;
         }
         Ok(())
-    }
-}
-
-fn abandon(entry: Entry) -> Entry {
-    Entry {
-        finish: Finish::Abandoned,
-        is_estimated: true,
-        ..entry
     }
 }
 

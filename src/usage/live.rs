@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration, time::Instant};
 
 use super::{
-    Entry,
     log::{Log, Place, Track, Writes},
+    rows::Rows,
     spool::{Spool, View},
 };
 use crate::base::RequestId;
@@ -34,18 +34,18 @@ impl Live {
         }
     }
 
-    /// Returns the next ended calls, at most `limit`.
-    pub(super) fn next(&mut self, limit: usize) -> io::Result<Vec<Entry>> {
+    /// Adds the next ended calls to `rows`, until they are `limit`.
+    pub(super) fn next(&mut self, rows: &mut Rows, limit: usize) -> io::Result<()> {
         self.refresh();
-        self.log.next_entries(limit, self.spool.counters())
+        self.log.next_rows(rows, limit, self.spool.counters())
     }
 
     /// Notes that the calls are in the books.
-    pub(super) fn booked(&mut self, entries: &[Entry]) {
-        self.log.close(entries);
+    pub(super) fn booked(&mut self, rows: &Rows) {
+        self.log.close(rows);
     }
 
-    /// Deletes what nobody needs any more. Everything returned by `next` must be in the books.
+    /// Deletes what nobody needs any more. Everything that `next` added must be in the books.
     pub(super) fn tidy(&mut self) -> io::Result<()> {
         self.delete_done()?;
         // A full disk has no room for copies and new segments; it will have when more was deleted.
@@ -75,6 +75,7 @@ impl Live {
             track.end = view.written;
             track.is_sealed = view.is_sealed;
         }
+        self.log.renew(|used| self.spool.take_tail(used));
     }
 
     fn delete_done(&mut self) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! The segments of one process as they are read back: which entries come next, which calls are still open, and
-//! which segments nobody needs any more.
+//! The segments of one process as they are read back, from memory where it has them: which rows come next, which
+//! calls are still open, and which segments nobody needs any more.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -10,16 +10,12 @@ use std::{
     time::Instant,
 };
 
-use serde::Deserialize;
-
 use super::{
-    Counters, Entry, dead,
-    spool::{Kind, Name, Piece, Reader, read_one},
+    Counters, dead, row,
+    rows::{NoRow, Rows},
+    spool::{Kind, Name, Piece, Reader, Tail, read_one},
 };
 use crate::base::RequestId;
-
-/// How many bytes of entries one statement carries at most.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// One segment, read up to some point.
 #[derive(Debug)]
@@ -55,12 +51,9 @@ pub(super) struct Log {
     pub(super) tracks: BTreeMap<u64, Track>,
     /// The calls whose end is not in the books yet.
     pub(super) open: HashMap<RequestId, Place>,
+    /// What was written last, when we are who wrote it.
+    tail: Tail,
     buffer: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-struct Opened {
-    request_id: RequestId,
 }
 
 impl Log {
@@ -69,90 +62,134 @@ impl Log {
             writes,
             tracks: BTreeMap::new(),
             open: HashMap::new(),
+            tail: Tail::default(),
             buffer: Vec::new(),
         }
     }
 
-    /// Returns the next ended calls, at most `limit`; none when everything was read.
+    /// Adds the next ended calls to `rows`, until they are `limit`; none when everything was read.
     ///
     /// # Errors
-    /// When the disk cannot be read.
-    pub(super) fn next_entries(
+    /// When the disk cannot be read and nothing was added.
+    pub(super) fn next_rows(
         &mut self,
+        rows: &mut Rows,
         limit: usize,
         counters: &Counters,
-    ) -> io::Result<Vec<Entry>> {
-        let mut batch = Batch::new(limit);
-        let unread: Vec<u64> = self
-            .tracks
-            .values()
-            .filter(|track| !track.is_read())
-            .map(|track| track.name.number)
-            .collect();
-        for number in unread {
-            match self.read_track(number, &mut batch, counters) {
+    ) -> io::Result<()> {
+        while !rows.is_full(limit) {
+            let Some(number) = self.first_unread() else {
+                break;
+            };
+            match self.read_on(number, rows, limit, counters) {
                 // What was read before belongs to the books; the fault will still be there next time.
-                Err(_) if !batch.entries.is_empty() => break,
+                Err(_) if !rows.is_empty() => break,
                 other => other?,
             }
-            if batch.is_full() {
-                break;
-            }
         }
-        Ok(batch.entries)
+        Ok(())
     }
 
-    fn read_track(
+    fn first_unread(&self) -> Option<u64> {
+        let mut tracks = self.tracks.values();
+        let unread = tracks.find(|track| !track.is_read())?;
+        Some(unread.name.number)
+    }
+
+    /// Reads on in one segment, from memory or from the disk, as far as that one has it.
+    fn read_on(
         &mut self,
         number: u64,
-        batch: &mut Batch,
+        rows: &mut Rows,
+        limit: usize,
+        counters: &Counters,
+    ) -> io::Result<()> {
+        let Some(track) = self.tracks.get(&number) else {
+            return Ok(());
+        };
+        let file = Arc::clone(&track.file);
+        let (at, end) = (track.read, track.end);
+        if self.tail.holds(number, at) {
+            let tail = std::mem::take(&mut self.tail);
+            let base = tail.base;
+            let mut reader = Reader::in_memory(&file, at, end, tail);
+            let read = self.read_records(number, &mut reader, rows, limit, counters);
+            let bytes = reader.into_buffer();
+            self.tail = Tail {
+                number,
+                base,
+                bytes,
+            };
+            return read;
+        }
+        let is_ahead = self.tail.number == number && at < self.tail.base;
+        let end = if is_ahead {
+            end.min(self.tail.base)
+        } else {
+            end
+        };
+        let mut reader = Reader::new(&file, at, end, std::mem::take(&mut self.buffer));
+        let read = self.read_records(number, &mut reader, rows, limit, counters);
+        self.buffer = reader.into_buffer();
+        read
+    }
+
+    fn read_records(
+        &mut self,
+        number: u64,
+        reader: &mut Reader<'_>,
+        rows: &mut Rows,
+        limit: usize,
         counters: &Counters,
     ) -> io::Result<()> {
         let Some(track) = self.tracks.get_mut(&number) else {
             return Ok(());
         };
-        let file = Arc::clone(&track.file);
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut reader = Reader::new(&file, track.read, track.end, buffer);
-        while !batch.is_full() {
+        while !rows.is_full(limit) {
             match reader.next()? {
                 Piece::End => break,
                 Piece::Damage { offset, length } => {
                     Counters::add(&counters.damaged, 1);
                     tracing::warn!(segment = %track.name, offset, length, "a stretch of the spool is no record");
-                    dead::quarantine(&track.path, &file, offset, length)?;
+                    dead::quarantine(&track.path, &track.file, offset, length)?;
                 }
                 Piece::Record { kind, offset } => {
-                    let json = reader.payload();
+                    let row = reader.payload();
                     let read = match kind {
-                        Kind::Done => batch.take(json),
+                        Kind::Done => rows.push(row),
                         // Whoever carried it has noted where it stands now.
                         Kind::Carried if self.writes == Writes::Still => Ok(()),
-                        Kind::Intent | Kind::Carried => {
-                            // A call that tries again writes another intent: the last one counts.
-                            serde_json::from_slice::<Opened>(json).map(|opened| {
-                                self.open
-                                    .insert(opened.request_id, Place { number, offset });
+                        // A call that tries again writes another intent: the last one counts.
+                        Kind::Intent | Kind::Carried => row::id_of(row)
+                            .map(|id| {
+                                self.open.insert(id, Place { number, offset });
                             })
-                        }
+                            .ok_or(NoRow::NoId),
                     };
                     if let Err(error) = read {
                         Counters::add(&counters.dead_letters, 1);
                         tracing::error!(segment = %track.name, offset, %error, "a record of the spool cannot be read, it is kept in the dead letters");
-                        dead::bury(folder(&track.path), json, error.to_string())?;
+                        dead::bury(folder(&track.path), row, error.to_string())?;
                     }
                 }
             }
+            track.read = reader.position();
         }
-        track.read = reader.position();
-        self.buffer = reader.into_buffer();
         Ok(())
     }
 
+    /// Exchanges what memory has, when all of it was read, for what was written meanwhile.
+    pub(super) fn renew(&mut self, take: impl FnOnce(Tail) -> Tail) {
+        let track = self.tracks.get(&self.tail.number);
+        if track.is_none_or(|track| self.tail.end() <= track.read) {
+            self.tail = take(std::mem::take(&mut self.tail));
+        }
+    }
+
     /// Notes that the calls are in the books: their intents are not needed any more.
-    pub(super) fn close(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            self.open.remove(&entry.request_id);
+    pub(super) fn close(&mut self, rows: &Rows) {
+        for id in rows.ids() {
+            self.open.remove(&id);
         }
     }
 
@@ -161,7 +198,7 @@ impl Log {
         self.open.values().map(|place| place.number).collect()
     }
 
-    /// Returns the JSON of an open intent; `None` when the disk has lost it.
+    /// Returns the row of an open intent; `None` when the disk has lost it.
     pub(super) fn read_intent(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
         match self.tracks.get(&place.number) {
             Some(track) => read_one(&track.file, place.offset),
@@ -178,31 +215,4 @@ impl Track {
 
 fn folder(segment: &Path) -> &Path {
     segment.parent().unwrap_or(Path::new("."))
-}
-
-/// What one statement will book.
-struct Batch {
-    entries: Vec<Entry>,
-    bytes: usize,
-    limit: usize,
-}
-
-impl Batch {
-    fn new(limit: usize) -> Self {
-        Self {
-            entries: Vec::new(),
-            bytes: 0,
-            limit,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.entries.len() >= self.limit || self.bytes >= BATCH_BYTES
-    }
-
-    fn take(&mut self, json: &[u8]) -> serde_json::Result<()> {
-        self.entries.push(serde_json::from_slice(json)?);
-        self.bytes += json.len();
-        Ok(())
-    }
 }

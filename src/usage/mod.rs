@@ -17,9 +17,12 @@ mod flusher;
 mod leftovers;
 mod live;
 mod log;
+mod row;
+mod rows;
 pub mod store;
 
 pub use counters::Counters;
 pub use entry::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent};
 pub use flusher::{Away, Flusher};
+pub use rows::{Part, Rows};
 pub use spool::{Settings, Spool, SpoolError};

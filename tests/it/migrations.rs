@@ -1,17 +1,23 @@
 //! Migrations apply to an empty database, twice, and on one that is in use.
 
-use sqlx::Row;
+use std::{collections::BTreeMap, path::Path};
+
+use sqlx::{PgConnection, Row, migrate::Migrator};
 use synaxis::{
+    audit::inspect::inspect,
     base::{Clock, Secret},
     control::{
         Actor, By,
         keys::{self, NewKey},
         organizations::{self, NewOrganization},
     },
-    store::{Scope, migrate, postgres::Role},
+    store::{Scope, Whose, migrate, postgres::Role},
 };
 
-use crate::stack::database::TestDatabase;
+use crate::{
+    isolation::fixture::{OURS, THEIRS, fill, number, run, tenant_tables},
+    stack::database::{TestDatabase, audit_keys},
+};
 
 #[tokio::test]
 async fn migrations_apply_once_and_a_second_run_changes_nothing() {
@@ -105,6 +111,73 @@ async fn a_database_in_use_migrates_again_and_keeps_its_rows() {
         .await
         .expect("a transaction");
     assert_eq!(keys::list(&mut tx, None, 10).await.expect("keys").len(), 1);
+}
+
+#[tokio::test]
+async fn a_database_full_of_what_the_first_release_wrote_migrates_and_loses_nothing() {
+    let database = TestDatabase::empty().await;
+    let mut superuser = database.connect().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let all = Migrator::new(folder.as_path()).await.expect("migrations");
+    all.run_to(FIRST_RELEASE, &mut superuser)
+        .await
+        .expect("the first release");
+    for organization in [OURS, THEIRS] {
+        fill(&mut superuser, organization).await;
+        old_audit_rows(&mut superuser, organization).await;
+    }
+    let tables = tenant_tables(&mut superuser).await;
+    let before = counts(&mut superuser, &tables).await;
+    assert!(
+        before.len() > 20 && before.iter().all(|(_, rows)| *rows > 1),
+        "{before:?}"
+    );
+
+    let applied = migrate::migrate(&database.settings())
+        .await
+        .expect("the rest");
+
+    assert!(applied.iter().any(|name| name == "0012_operations"));
+    assert_eq!(counts(&mut superuser, &tables).await, before);
+    let ours = Whose::Organization(OURS.parse().expect("an id"));
+    let postgres = database.open(Role::Admin);
+    let sound = inspect(&postgres, ours, &audit_keys(), BTreeMap::new()).await;
+    assert_eq!(
+        sound
+            .expect("the books answer")
+            .expect("a sound chain")
+            .rows,
+        3
+    );
+}
+
+/// The last migration of the first release.
+const FIRST_RELEASE: i64 = 6;
+
+/// Writes three rows the way the first release did, in place of those of the fixture.
+async fn old_audit_rows(superuser: &mut PgConnection, organization: &str) {
+    run(superuser, &format!(
+        "delete from audit.audit_logs where organization_id = '{organization}';
+         delete from audit.chain_heads where organization_id = '{organization}';
+         begin;
+         select set_config('app.organization_id', '{organization}', true);
+         select audit.record(gen_random_uuid(), 'operator', null, 'thing.change', 'thing', null, '{{}}')
+         from generate_series(1, 3);
+         commit"
+    )).await;
+}
+
+async fn counts(
+    superuser: &mut PgConnection,
+    tables: &[(String, String)],
+) -> Vec<((String, String), i64)> {
+    let mut counts = Vec::new();
+    for (table, column) in tables {
+        let query = format!("select count({column}) from {table}");
+        let rows = number(superuser, &query).await;
+        counts.push(((table.clone(), column.clone()), rows));
+    }
+    counts
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-use super::record::{self, HEAD, Kind};
+use super::{
+    record::{self, HEAD, Kind},
+    tail::Tail,
+};
 
 /// How much is read from the disk at once.
 const CHUNK: usize = 256 * 1024;
@@ -55,6 +58,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Begins at `at`, which `tail` holds, and ends with it: the disk is not touched.
+    pub(in crate::usage) fn in_memory(file: &'a File, at: u64, end: u64, tail: Tail) -> Self {
+        Self {
+            file,
+            at,
+            end: end.min(tail.end()),
+            base: tail.base,
+            buffer: tail.bytes,
+            found: (0, 0),
+        }
+    }
+
     /// Returns where the next piece begins.
     pub(in crate::usage) const fn position(&self) -> u64 {
         self.at
@@ -65,7 +80,7 @@ impl<'a> Reader<'a> {
         self.buffer
     }
 
-    /// Returns the JSON of the record that `next` has just found.
+    /// Returns the row of the record that `next` has just found.
     pub(in crate::usage) fn payload(&self) -> &[u8] {
         let (from, to) = self.found;
         self.buffer.get(from..to).unwrap_or_default()
@@ -133,7 +148,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads the JSON of the one record at `offset`; `None` when there is no sound one.
+/// Reads the row of the one record at `offset`; `None` when there is no sound one.
 ///
 /// # Errors
 /// When the disk cannot be read.

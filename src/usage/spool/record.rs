@@ -1,8 +1,10 @@
-//! One record on disk: `[len u32][crc32c u32][payload]`, little-endian; the payload is a kind and an entry in JSON.
+//! One record on disk: `[len u32][crc32c u32][payload]`, little-endian; the payload is a kind and a row in JSON.
 //!
 //! JSON holds no byte below 0x20, and a believable length has a zero byte: no payload can pose as a record.
 
-use crate::usage::Entry;
+use std::cell::Cell;
+
+use crate::usage::{Entry, Intent, row};
 
 /// The bytes before a payload.
 pub(super) const HEAD: usize = 8;
@@ -10,13 +12,10 @@ pub(super) const HEAD: usize = 8;
 /// The longest payload: what a damaged length claims beyond it is not believed.
 pub(super) const MAX_PAYLOAD: usize = 1 << 20;
 
-/// Most entries take less, so the buffer of a record grows at most once.
-const USUAL_LENGTH: usize = 1_536;
-
 /// How much of a model's name survives in an entry that is too long to be written.
 const SHORT_NAME: usize = 200;
 
-/// What a record says of its entry.
+/// What a record says of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::usage) enum Kind {
@@ -39,46 +38,61 @@ impl Kind {
     }
 }
 
-/// Writes `entry` as one record. One that is too long loses what its caller attached, never what it cost.
-///
-/// # Errors
-/// When the entry cannot be written as JSON.
-pub(super) fn encode(kind: Kind, entry: &Entry) -> serde_json::Result<Vec<u8>> {
-    let record = encode_whole(kind, entry)?;
-    if record.len() <= HEAD + MAX_PAYLOAD {
-        return Ok(record);
+thread_local! {
+    /// What the last record of this thread was written in.
+    static RECORD: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Hands `take` the record of a call that is about to reach an upstream.
+pub(super) fn with_intent<T>(intent: &Intent, take: impl FnOnce(&[u8]) -> T) -> T {
+    with_record(Kind::Intent, &intent.0, row::write_abandoned, take)
+}
+
+/// Hands `take` the record of a call that has ended.
+pub(super) fn with_done<T>(entry: &Entry, take: impl FnOnce(&[u8]) -> T) -> T {
+    with_record(Kind::Done, entry, row::write, take)
+}
+
+/// An entry that is too long loses what its caller attached, never what it cost.
+fn with_record<T>(
+    kind: Kind,
+    entry: &Entry,
+    row: fn(&Entry, &mut Vec<u8>),
+    take: impl FnOnce(&[u8]) -> T,
+) -> T {
+    let mut record = RECORD.take();
+    put(kind, &mut record, |out| row(entry, out));
+    if HEAD + MAX_PAYLOAD < record.len() {
+        put(kind, &mut record, |out| row(&slim(entry), out));
     }
-    let slim = Entry {
+    let taken = take(&record);
+    RECORD.set(record);
+    taken
+}
+
+fn slim(entry: &Entry) -> Entry {
+    Entry {
         client_request_id: None,
         tags: serde_json::Value::Null,
         requested_model: entry.requested_model.chars().take(SHORT_NAME).collect(),
         attempts: Vec::new(),
         ..entry.clone()
-    };
-    encode_whole(kind, &slim)
+    }
 }
 
-fn encode_whole(kind: Kind, entry: &Entry) -> serde_json::Result<Vec<u8>> {
-    let mut record = Vec::with_capacity(USUAL_LENGTH);
-    record.extend_from_slice(&[0; HEAD]);
-    record.push(kind as u8);
-    serde_json::to_writer(&mut record, entry)?;
-    seal(&mut record);
-    Ok(record)
-}
-
-/// Puts an entry that already is JSON into a record.
-pub(super) fn wrap(kind: Kind, json: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(HEAD + 1 + json.len());
-    record.extend_from_slice(&[0; HEAD]);
-    record.push(kind as u8);
-    record.extend_from_slice(json);
-    seal(&mut record);
+/// Puts a row that is written already into a record.
+pub(super) fn wrap(kind: Kind, row: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(HEAD + 1 + row.len());
+    put(kind, &mut record, |out| out.extend_from_slice(row));
     record
 }
 
-/// Fills in the length and the checksum of what stands behind the head.
-fn seal(record: &mut [u8]) {
+/// Makes `record` the record of what `write` writes: length and checksum stand before it.
+fn put(kind: Kind, record: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    record.clear();
+    record.extend_from_slice(&[0; HEAD]);
+    record.push(kind as u8);
+    write(record);
     let Some((head, payload)) = record.split_at_mut_checked(HEAD) else {
         return;
     };

@@ -1,43 +1,46 @@
 //! The files of one process and what must happen to them next. Guarded by the spool's one lock.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use uuid::Uuid;
 
 use super::{
     View,
     segment::{Name, Segment},
+    tail::Tail,
 };
 
 /// How much is kept in memory while the disk takes nothing: the ends of some twenty thousand calls.
 const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
-/// The segments of this process, and what the disk did not take.
+/// The segments of this process, and what is not in them yet.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) current: Segment,
     /// Full, but not yet booked. Kept open, so that they stay locked.
     sealed: Vec<Segment>,
+    /// Ends of calls that the next write takes along.
+    pub(super) gathered: Vec<u8>,
+    /// What the disk did not take, oldest first.
     kept: VecDeque<Vec<u8>>,
     kept_bytes: usize,
+    pub(super) tail: Tail,
 }
-
-/// Memory is full as well.
-#[derive(Debug)]
-pub(super) struct Overflow;
 
 impl Writer {
     pub(super) fn new(first: Segment) -> Self {
         Self {
             current: first,
             sealed: Vec::new(),
+            gathered: Vec::new(),
             kept: VecDeque::new(),
             kept_bytes: 0,
+            tail: Tail::default(),
         }
     }
 
     pub(super) fn succeed(&mut self, next: Segment) {
-        self.sealed.push(std::mem::replace(&mut self.current, next));
+        self.sealed.push(mem::replace(&mut self.current, next));
     }
 
     pub(super) fn views(&self, boot: Uuid) -> Vec<View> {
@@ -66,28 +69,32 @@ impl Writer {
         Some(self.sealed.remove(at))
     }
 
-    /// Says whether something waits in memory for the disk.
+    /// Says whether something waits in memory because the disk did not take it.
     pub(super) fn is_behind(&self) -> bool {
         !self.kept.is_empty()
     }
 
-    pub(super) fn keep(&mut self, record: Vec<u8>) -> Result<(), Overflow> {
-        if self.kept_bytes + record.len() > KEPT_BYTES {
-            return Err(Overflow);
+    /// Says whether memory has room for so many bytes more.
+    pub(super) fn fits(&self, length: usize) -> bool {
+        self.kept_bytes + self.gathered.len() + length <= KEPT_BYTES
+    }
+
+    /// Keeps what was gathered behind all that the disk did not take before.
+    pub(super) fn keep_gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            self.kept_bytes += self.gathered.len();
+            self.kept.push_back(mem::take(&mut self.gathered));
         }
-        self.kept_bytes += record.len();
-        self.kept.push_back(record);
-        Ok(())
     }
 
     pub(super) fn take_kept(&mut self) -> Option<Vec<u8>> {
-        let record = self.kept.pop_front()?;
-        self.kept_bytes -= record.len();
-        Some(record)
+        let records = self.kept.pop_front()?;
+        self.kept_bytes -= records.len();
+        Some(records)
     }
 
-    pub(super) fn put_back(&mut self, record: Vec<u8>) {
-        self.kept_bytes += record.len();
-        self.kept.push_front(record);
+    pub(super) fn put_back(&mut self, records: Vec<u8>) {
+        self.kept_bytes += records.len();
+        self.kept.push_front(records);
     }
 }

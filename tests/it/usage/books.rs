@@ -5,7 +5,7 @@ use synaxis::{
     base::{ApiKeyId, Clock, Moment, NanoUsd, RequestId},
     store::postgres::{Postgres, Role},
     usage::{
-        Entry, Finish,
+        Entry, Finish, Rows,
         store::{self, NotBooked},
     },
 };
@@ -18,7 +18,7 @@ use super::{
 
 async fn ingest(postgres: &Postgres, entries: &[Entry]) -> Result<i32, NotBooked> {
     let mut conn = postgres.acquire().await.expect("Postgres runs");
-    store::ingest(&mut conn, entries).await
+    store::ingest(&mut conn, Rows::of(entries).all()).await
 }
 
 #[tokio::test]

@@ -127,6 +127,8 @@ async fn a_limit_of_file_sizes_refuses_calls_and_ends_no_process() {
 struct Acknowledged {
     began: HashSet<RequestId>,
     ended: HashSet<RequestId>,
+    /// The end that no beginning came after: it may have waited for one in memory.
+    ended_last: Option<RequestId>,
 }
 
 /// Starts a writer, kills it after `lines` acknowledgements, and adds up what it said until its last breath.
@@ -149,8 +151,9 @@ fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) 
             acknowledged
                 .began
                 .insert(line[at + 6..].parse().expect("an id"));
+            acknowledged.ended.extend(acknowledged.ended_last.take());
         } else if let Some(id) = line.strip_prefix("ended ").filter(|id| id.len() == 36) {
-            acknowledged.ended.insert(id.parse().expect("an id"));
+            acknowledged.ended_last = Some(id.parse().expect("an id"));
         }
     };
     said.by_ref()
@@ -162,6 +165,7 @@ fn write_and_kill(folder: &Path, lines: usize, acknowledged: &mut Acknowledged) 
     // The last line may be half a line.
     rest.retain(|line| line.len() == "began ".len() + 36);
     rest.into_iter().for_each(&mut hear);
+    acknowledged.ended_last = None;
     writer.wait().expect("the writer ends");
 }
 

@@ -414,6 +414,59 @@ async fn four_flushers_on_one_folder_share_what_dead_processes_left_and_touch_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_just_written_is_not_read_back_from_the_disk() {
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&settings(folder.path()));
+    let segment = folder.path().join(&segments(folder.path())[0]);
+    call(&spool, 50);
+    within(Duration::from_secs(5), async || 50_000 < spool.bytes()).await;
+
+    let length = std::fs::metadata(&segment).unwrap().len();
+    std::fs::write(&segment, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    let mut flusher = Flusher::new(Arc::clone(&spool));
+    flusher.drain(&database.proxy, &ignore).await.unwrap();
+
+    assert_eq!(database.number(COUNT).await, 50);
+    assert_eq!(spool.counters().damaged.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_memory_has_no_room_for_is_read_back_from_the_disk() {
+    const CALLS: u64 = 3_000;
+    let database = Database::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&Settings {
+        segment_bytes: 24 * 1024 * 1024,
+        cap_bytes: 1024 * 1024 * 1024,
+        ..settings(folder.path())
+    });
+    let long = |number| Entry {
+        tags: serde_json::json!({"note": "x".repeat(8_000)}),
+        ..entry(number)
+    };
+    let mut flusher = Flusher::new(Arc::clone(&spool));
+
+    for _ in 0..2 {
+        let entries: Vec<Entry> = (0..CALLS).map(long).collect();
+        for entry in &entries {
+            spool.intend(&intent(entry)).unwrap();
+            spool.done(entry).unwrap();
+        }
+        assert!(40_000_000 < spool.bytes(), "{}", spool.bytes());
+        flusher.drain(&database.proxy, &ignore).await.unwrap();
+    }
+
+    assert_eq!(
+        database.number(COUNT).await,
+        i64::try_from(2 * CALLS).unwrap()
+    );
+    assert_eq!(spool.counters().damaged.load(Ordering::Relaxed), 0);
+    assert_eq!(spool.bytes(), 0);
+    assert_eq!(database.roll_up_faults().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn entries_are_drained_by_the_ten_thousand_a_second() {
     const ENTRIES: u64 = 40_000;
     let database = Database::start().await;

@@ -6,7 +6,7 @@ use sqlx::Row;
 use synaxis::{
     base::{Clock, CredentialId, ModelId, Moment, OrganizationId},
     quota::{Meter, Subject},
-    usage::{Entry, store},
+    usage::{Entry, Rows, store},
 };
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ fn until(to: Moment, now: Moment) -> Moment {
 async fn book(database: &Database, entries: &[Entry]) {
     let mut conn = database.proxy.acquire().await.expect("Postgres runs");
     for part in entries.chunks(1_000) {
-        store::ingest(&mut conn, part)
+        store::ingest(&mut conn, Rows::of(part).all())
             .await
             .expect("the entries are booked");
     }

@@ -103,6 +103,45 @@ fn an_entry_longer_than_a_record_may_be_loses_what_its_caller_attached() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_call_is_written_within_milliseconds_though_nobody_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&settings(folder.path()));
+
+    for number in 0..3 {
+        let before = spool.bytes();
+        spool.done(&entry(number)).unwrap();
+        let waited = within(Duration::from_secs(5), async || before < spool.bytes()).await;
+        assert!(waited < Duration::from_millis(500), "{waited:?}");
+        // Long enough for the thread that writes to fall asleep.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn the_beginning_of_a_call_takes_the_ends_before_it_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&settings(folder.path()));
+    let segment = folder.path().join(&segments(folder.path())[0]);
+    let ended: Vec<Entry> = (0..20).map(entry).collect();
+    for entry in &ended {
+        spool.done(entry).unwrap();
+    }
+
+    let next = entry(20);
+    spool.intend(&intent(&next)).unwrap();
+
+    let written = std::fs::read(segment).unwrap();
+    let text = String::from_utf8_lossy(&written);
+    let places: Vec<_> = ended
+        .iter()
+        .chain([&next])
+        .map(|entry| text.find(&entry.request_id.to_string()))
+        .collect();
+    assert!(places.iter().all(Option::is_some), "{places:?}");
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[tokio::test]
 async fn a_disk_that_is_full_for_a_while_refuses_intents_and_recovers_alone() {
     let Some(disk) = small_disk::mount() else {
         return;
@@ -176,23 +215,13 @@ fn writing_a_call_down_costs_microseconds() {
         ..settings(folder.path())
     });
     let entry = entry(1);
-    let mut json = Vec::with_capacity(4_096);
 
-    let began = Instant::now();
-    for _ in 0..CALLS {
-        json.clear();
-        serde_json::to_writer(&mut json, &entry).unwrap();
-    }
-    let encoding = began.elapsed() / CALLS;
     let began = Instant::now();
     for _ in 0..CALLS {
         spool.done(&entry).unwrap();
     }
     let writing = began.elapsed() / CALLS;
 
-    figure!(
-        "a record of {} bytes: {encoding:?} to encode, {writing:?} altogether",
-        json.len()
-    );
+    figure!("the end of a call: {writing:?}");
     assert!(writing < Duration::from_micros(500), "{writing:?}");
 }

@@ -1,4 +1,4 @@
-//! One tenant never sees, changes or reaches another's rows, whatever the query forgets.
+//! What a tenant's own functions and queries show: their own rows, and nobody else's.
 
 use sqlx::Row;
 use synaxis::{
@@ -320,91 +320,4 @@ async fn an_organization_keeps_one_owner() {
         panic!("{committed:?}");
     };
     assert_eq!(name, "organization_memberships_one_owner");
-}
-
-/// Every rule about the schema, as a query that returns what breaks it.
-const RULES: [(&str, &str); 6] = [
-    (
-        "every table of tenants is protected, also from its owner",
-        "select c.oid::regclass::text
-         from pg_class c
-         join pg_namespace n on n.oid = c.relnamespace
-         join pg_attribute a on a.attrelid = c.oid and a.attname = 'organization_id' and not a.attisdropped
-         where n.nspname in ('platform', 'identity', 'operations', 'audit') and c.relkind in ('r', 'p')
-             and not (c.relrowsecurity and c.relforcerowsecurity
-                 and (c.relispartition or exists (select from pg_policy p where p.polrelid = c.oid)))",
-    ),
-    (
-        "nobody is granted a partition",
-        "select c.oid::regclass || ' to ' || a.grantee::regrole
-         from pg_class c, aclexplode(c.relacl) a
-         where c.relispartition and c.relkind in ('r', 'p') and a.grantee <> c.relowner",
-    ),
-    (
-        "a view shows its reader's rows, not its owner's",
-        "select c.oid::regclass::text
-         from pg_class c
-         join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('platform', 'identity', 'operations', 'audit') and c.relkind in ('v', 'm')
-             and not coalesce('security_invoker=true' = any (c.reloptions), false)",
-    ),
-    (
-        "no service is above the rules, and none owns anything",
-        "select r.rolname
-         from pg_roles r
-         where r.rolname like 'synaxis\\_%' and (r.rolsuper or r.rolbypassrls or r.rolcreaterole
-             or (r.rolname not in ('synaxis_owner', 'synaxis_definer')
-                 and exists (select from pg_class c where c.relowner = r.oid)))",
-    ),
-    (
-        "a function that acts for another fixes where it looks names up",
-        "select p.oid::regprocedure::text
-         from pg_proc p
-         join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname in ('platform', 'identity', 'operations', 'audit') and p.prosecdef
-             and not coalesce(array_to_string(p.proconfig, ' ') like 'search_path=pg_catalog, pg_temp', false)",
-    ),
-    (
-        "only the definer's policies let every row through",
-        "select p.polrelid::regclass || ' ' || p.polname
-         from pg_policy p
-         where pg_get_expr(p.polqual, p.polrelid) = 'true' and p.polroles <> array['synaxis_definer'::regrole::oid]",
-    ),
-];
-
-#[tokio::test]
-async fn the_schema_keeps_its_own_rules() {
-    let database = TestDatabase::start().await;
-    let mut superuser = database.connect().await;
-
-    for (rule, query) in RULES {
-        let broken: Vec<String> = sqlx::query_scalar(query)
-            .fetch_all(&mut superuser)
-            .await
-            .expect(rule);
-        assert_eq!(broken, Vec::<String>::new(), "{rule}");
-    }
-}
-
-#[tokio::test]
-async fn every_foreign_key_has_an_index() {
-    let database = TestDatabase::start().await;
-    let mut superuser = database.connect().await;
-
-    let bare: Vec<String> = sqlx::query_scalar(
-        "select f.conrelid::regclass || ' ' || f.conname
-         from pg_constraint f
-         join pg_class c on c.oid = f.conrelid and not c.relispartition
-         join pg_namespace n on n.oid = f.connamespace
-         where f.contype = 'f' and n.nspname in ('platform', 'identity', 'operations', 'audit')
-             and not exists (
-                 select from pg_index i
-                 where i.indrelid = f.conrelid
-                     and (i.indkey::smallint[])[0:cardinality(f.conkey) - 1] @> f.conkey)",
-    )
-    .fetch_all(&mut superuser)
-    .await
-    .expect("the catalogue answers");
-
-    assert_eq!(bare, Vec::<String>::new());
 }
