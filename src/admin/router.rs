@@ -1,7 +1,7 @@
 //! Every route of the sidecar, on one page, each with who may use it.
 
 use axum::{Router, http::header, routing::get};
-use utoipa::openapi::OpenApi;
+use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     audit, auth, docs,
     doors::{Doors, Table},
     error::ApiError,
-    fitness, health, jwks, layers, nodes, requests, savings, security,
+    fitness, health, jwks, layers, nodes, openapi, requests, savings, security,
     throttle::Throttle,
     usage, version,
 };
@@ -98,9 +98,9 @@ fn insight(page: Doors) -> Doors {
 
 /// Returns the OpenAPI document of all operations.
 #[must_use]
-pub fn document() -> OpenApi {
+pub fn document() -> Value {
     let (_, _, document) = doors().open();
-    document
+    openapi::settled(&document)
 }
 
 /// Returns who may use which operation.
@@ -113,7 +113,7 @@ pub fn table() -> Table {
 /// Returns what the public listener serves.
 pub fn api(plane: Plane) -> Router {
     let (operations, table, document) = doors().open();
-    let document = serde_json::to_string(&document).unwrap_or_default();
+    let document = openapi::settled(&document).to_string();
     let kind = [(header::CONTENT_TYPE, "application/json")];
     let everything = layers::around_operations(operations, &plane)
         .route("/api/openapi.json", get(async move || (kind, document)))
