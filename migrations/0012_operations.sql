@@ -3,23 +3,6 @@
 
 set local role synaxis_owner;
 
--- Whether this transaction works on the platform's own rows: it says so itself, and works for no organization.
-create function platform.speaks_for_platform() returns boolean
-    language sql stable
-    return coalesce(current_setting('app.platform', true) = 'on', false) and platform.current_organization() is null;
-grant execute on function platform.speaks_for_platform() to public;
-
--- Lets services that speak for the platform see and write the rows that belong to nobody else.
-create procedure platform.open_platform_rows(shared_table regclass) language plpgsql as $$
-begin
-    execute format(
-        'create policy platform on %s to synaxis_admin, synaxis_agent, synaxis_owner'
-        ' using (organization_id is null and platform.speaks_for_platform())'
-        ' with check (organization_id is null and platform.speaks_for_platform())',
-        shared_table);
-end
-$$;
-
 -- Makes the month that holds `at` in a table partitioned by month; says whether it was missing.
 -- Runs as the tables' owner: only it may attach a partition.
 create function platform.make_month(parent regclass, at timestamptz) returns boolean

@@ -7,6 +7,7 @@ pub mod doors;
 pub mod openapi;
 pub mod router;
 
+pub mod catalog;
 pub mod layers;
 
 pub mod bound;
@@ -54,6 +55,7 @@ use tokio::sync::watch;
 use crate::{
     base::{Clock, tasks::Tasks},
     control::identity::Door,
+    egress::Guard,
     store::{Postgres, Vault},
     usage::rollup::Comparison,
 };
@@ -69,6 +71,8 @@ pub struct Plane {
     pub door: Door,
     /// What seals whatever must be kept secret.
     pub vault: Arc<Vault>,
+    /// Says where calls may go.
+    pub egress: Arc<Guard>,
     /// The time of day.
     pub clock: Clock,
     /// What runs in the background.
@@ -92,6 +96,7 @@ impl Plane {
         settings: Settings,
         door: Door,
         vault: Vault,
+        guard: Guard,
         metrics: Metrics,
         stopping: watch::Receiver<bool>,
     ) -> Self {
@@ -100,6 +105,7 @@ impl Plane {
             postgres: door.postgres.clone(),
             door,
             vault: Arc::new(vault),
+            egress: Arc::new(guard),
             clock: Clock::default(),
             tasks: Tasks::default(),
             tenant_origins: cors::TenantOrigins::default(),

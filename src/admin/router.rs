@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    audit, auth, docs,
+    audit, auth, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
     fitness, health, jwks, layers, nodes, openapi, requests, savings, security,
@@ -67,7 +67,7 @@ fn doors() -> Doors {
             Access::Platform,
             routes!(security::list_platform_security_findings),
         );
-    insight(page)
+    insight(catalog::of_platform(catalog::of_organizations(page)))
 }
 
 /// What was used, what it cost, and how everything does.

@@ -86,8 +86,9 @@ mod tests {
     use super::{Listeners, serve};
     use crate::{
         admin::{Metrics, Plane, Settings},
-        base::{Secret, tasks::Tasks},
+        base::{Clock, Secret, tasks::Tasks},
         control::identity::Door,
+        egress::{self, Guard},
         identity::{self, mail},
         store::{
             Vault,
@@ -132,7 +133,8 @@ mod tests {
         let postgres = Postgres::connect(&database, Role::Admin).expect("lazy");
         let metrics = Metrics::new().expect("named once");
         let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
-        let plane = Plane::new(settings, door(postgres), vault, metrics, stopping);
+        let guard = Guard::new(egress::Settings::default(), Clock::System);
+        let plane = Plane::new(settings, door(postgres), vault, guard, metrics, stopping);
 
         let serving =
             Tasks::default().spawn("admin", serve(listeners, plane, Duration::from_secs(5)));

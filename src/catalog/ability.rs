@@ -1,9 +1,10 @@
 //! What an offer can do, and what a call needs: one set of flags for both.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One thing a call may need of an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(u16)]
 pub enum Ability {

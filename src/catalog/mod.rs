@@ -2,9 +2,11 @@
 
 pub mod ability;
 pub mod price;
+pub mod quote;
 
 pub mod offer;
 pub mod provider;
+pub mod wishes;
 
 pub mod index;
 
@@ -12,6 +14,8 @@ pub mod vault;
 
 pub mod file;
 pub mod holdings;
+pub mod probe;
+pub mod row;
 pub mod store;
 mod word;
 
@@ -25,4 +29,7 @@ pub use index::{Alias, Catalog, Chain, Link, ListedModel, NameKind, Resolved, Un
 pub use offer::{Allowance, AllowanceMeter, AllowanceWindow, Model, Offer, Tier};
 pub use price::Price;
 pub use provider::{Credential, Deadlines, Dialect, Provider, Quirks};
+pub use quote::{PriceEntry, Quote, Suspicion};
+pub use row::{Row, Sought};
 pub use vault::Vault;
+pub use wishes::Wishes;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ability::Abilities, price::Price, provider::Provider};
 use crate::base::{AllowanceId, ModelId, Moment, NanoUsd, OfferId, OrganizationId, Tokens, Usage};
@@ -28,7 +29,7 @@ pub struct Model {
 }
 
 /// Whether calls cost money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Calls cost nothing as long as an allowance lasts.
@@ -93,7 +94,7 @@ impl Offer {
 }
 
 /// What an allowance counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AllowanceMeter {
     /// Calls.
@@ -103,7 +104,7 @@ pub enum AllowanceMeter {
 }
 
 /// The stretch of time an allowance covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AllowanceWindow {
     /// Any 60 seconds.

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::base::{CredentialId, OrganizationId, ProviderId, Secret};
 
 /// The wire language a provider speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `OpenAI`'s chat, completions, embeddings and responses.
@@ -42,6 +43,18 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Says whether `organization` can call it: with a key of its own or the platform's, or without any.
+    #[must_use]
+    pub fn serves(&self, organization: OrganizationId) -> bool {
+        !self.wants_key() || self.credentials_of(organization).next().is_some()
+    }
+
+    /// Says whether it is called with a key: one without any takes calls without.
+    #[must_use]
+    pub fn wants_key(&self) -> bool {
+        self.quirks.auth != Auth::None && !self.credentials.is_empty()
+    }
+
     /// Returns the keys `organization` may use, its own before the platform's.
     pub fn credentials_of(
         &self,
@@ -69,7 +82,7 @@ pub struct Credential {
 }
 
 /// How a provider departs from its dialect: data, not branches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quirks {
     /// Ask for `stream_options.include_usage` upstream when a caller streams.
@@ -97,7 +110,7 @@ impl Default for Quirks {
 }
 
 /// How a provider wants its key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
     /// `authorization: Bearer …`.
@@ -112,7 +125,7 @@ pub enum Auth {
 }
 
 /// How long each part of a call may take at one provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deadlines {
     /// Until the connection stands.

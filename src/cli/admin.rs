@@ -8,9 +8,13 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    base::tasks::Tasks,
+    base::{Clock, tasks::Tasks},
     config::{Config, Security},
-    control::identity::{Door, upkeep},
+    control::{
+        catalog::sealing::{NotSealing, Round, rewrap},
+        identity::{Door, upkeep},
+    },
+    egress::Guard,
     store::{
         Vault, nodes,
         postgres::{Postgres, Role},
@@ -57,8 +61,10 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         postgres,
         &Tasks::default(),
     )?;
-    let vault = Vault::new(&config.security.sealing_key)?;
-    let plane = Plane::new(config.admin.clone(), door, vault, Metrics::new()?, stopping);
+    let vault = config.security.vault()?;
+    let guard = Guard::new(config.egress.clone(), Clock::System);
+    let admin = config.admin.clone();
+    let plane = Plane::new(admin, door, vault, guard, Metrics::new()?, stopping);
     upkeep::start(plane.door.clone(), &plane.tasks);
     let tasks = Tasks::default();
     work(&plane, &tasks);
@@ -69,8 +75,10 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         std::future::pending().await
     };
+    let (postgres, vault) = (plane.postgres.clone(), Arc::clone(&plane.vault));
     let served = tokio::select! {
         ended = serve(listeners, plane, drain) => ended,
+        retired = keep_sealed(&postgres, &vault) => return Err(retired.into()),
         () = stopped => Ok(()),
     };
     if !tasks.wait(LAST_WORDS).await {
@@ -116,5 +124,33 @@ fn signing_vault(security: &Security) -> anyhow::Result<Vault> {
         Some(own) => Vault::new(own)?.also_opening(sealing)?,
         None => Vault::new(sealing).context("security.sealing_key is needed to sign people in")?,
     };
-    Ok(vault)
+    let mut earlier = security.previous_sealing_keys.iter();
+    Ok(earlier.try_fold(vault, Vault::also_opening)?)
+}
+
+/// How often what earlier keys seal is sealed anew.
+const SEALING_EVERY: Duration = Duration::from_secs(60);
+
+/// Seals anew what earlier keys seal, again and again; ends when this process was given a key that was retired.
+async fn keep_sealed(postgres: &Postgres, vault: &Vault) -> NotSealing {
+    loop {
+        match rewrap(postgres, vault).await {
+            Ok(round) if round == Round::default() => {}
+            Ok(Round {
+                rewrapped,
+                stuck,
+                retired,
+            }) => tracing::info!(
+                rewrapped,
+                stuck,
+                ?retired,
+                "sealed anew what earlier keys sealed"
+            ),
+            Err(retired @ NotSealing::Retired) => return retired,
+            Err(NotSealing::Store(error)) => {
+                tracing::warn!(error = %error, "what earlier keys seal cannot be read");
+            }
+        }
+        tokio::time::sleep(SEALING_EVERY).await;
+    }
 }

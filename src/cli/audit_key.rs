@@ -20,17 +20,19 @@ const FOLDER_SETTING: &str = "synaxis.state_folder";
 
 /// Gives this process its key, when there is one. Must be called inside a runtime.
 pub async fn install(config: &Config) {
-    let configured = &config.security.sealing_key;
-    if !configured.is_empty() {
-        install_key(configured);
+    let security = &config.security;
+    if !security.sealing_key.is_empty() {
+        install_key(&security.sealing_key, &security.previous_sealing_keys);
     } else if let Some(key) = find_dev_key(&config.database).await {
-        install_key(&key);
+        install_key(&key, &[]);
     }
 }
 
 /// A key too short to stand is none: `record` refuses then, and `check` says why.
-fn install_key(sealing_key: &Secret) {
-    if let Ok(keys) = AuditKeys::new(sealing_key) {
+fn install_key(sealing_key: &Secret, earlier: &[Secret]) {
+    let keys = AuditKeys::new(sealing_key);
+    let believing = |keys: AuditKeys, key| keys.also_believing(key);
+    if let Ok(keys) = keys.and_then(|keys| earlier.iter().try_fold(keys, believing)) {
         keys.install();
     }
 }

@@ -12,11 +12,11 @@ use serde_json::json;
 use super::{block_on, operator, settings::ConfigArgs};
 use crate::{
     base::{Clock, Fault, OrganizationId, Secret},
-    catalog::{CatalogFile, Holdings, Vault, file, store::act_for_everybody},
+    catalog::{CatalogFile, Holdings, Vault, file},
     config::{self, Config, Environment},
     control::catalog::{Change, Import, ImportRefused, import},
     egress::Guard,
-    store::{OrgTx, Postgres, Scope, Tx, postgres::Role},
+    store::postgres::Role,
 };
 
 /// What `synaxis catalog` is asked.
@@ -87,60 +87,24 @@ async fn bring_in(args: &FileArgs, config: &Config, ending: Ending) -> anyhow::R
     let env = |name: &str| config::variable(name).map(Secret::new);
     let file = file::parse(&text, &env).map_err(|faults| told(&args.file, &faults))?;
     let vault = vault(config, &file)?;
-    let postgres = operator::open(&config.database, Role::Owner)?;
-    let import = Import {
-        owner: args.organization,
+    let postgres = operator::open(&config.database, Role::Admin)?;
+    let order = Import {
         file: &file,
         source: &args.file.to_string_lossy(),
         vault: vault.as_ref(),
         guard: &Guard::new(config.egress.clone(), Clock::default()),
         is_pruning: args.prune,
     };
-    match changed(&postgres, &import, ending).await {
-        Ok(changes) => report(&file, &changes, args, ending),
+    let mut tx = postgres.begin_for_owner(args.organization).await?;
+    match import(&mut tx, &order, operator::by()).await {
+        Ok(changes) => {
+            if ending == Ending::Kept {
+                tx.commit().await?;
+            }
+            report(&file, &changes, args, ending)
+        }
         Err(ImportRefused::Faulty(faults)) => Err(told(&args.file, &faults)),
         Err(refused) => Err(refused.into()),
-    }
-}
-
-async fn changed(
-    postgres: &Postgres,
-    import_: &Import<'_>,
-    ending: Ending,
-) -> Result<Vec<Change>, ImportRefused> {
-    let mut tx = Transaction::begin(postgres, import_.owner).await?;
-    let changes = match &mut tx {
-        Transaction::Platform(conn) => import(&mut *conn, import_, operator::by()).await?,
-        Transaction::Organization(conn) => import(&mut *conn, import_, operator::by()).await?,
-    };
-    if ending == Ending::Kept {
-        tx.commit().await?;
-    }
-    Ok(changes)
-}
-
-/// A transaction for whoever's catalog it is.
-enum Transaction {
-    Platform(Tx),
-    Organization(OrgTx),
-}
-
-impl Transaction {
-    async fn begin(
-        postgres: &Postgres,
-        owner: Option<OrganizationId>,
-    ) -> Result<Self, crate::store::StoreError> {
-        Ok(match owner {
-            None => Self::Platform(postgres.begin().await?),
-            Some(owner) => Self::Organization(postgres.begin_for(Scope::of(owner)).await?),
-        })
-    }
-
-    async fn commit(self) -> Result<(), crate::store::StoreError> {
-        match self {
-            Self::Platform(tx) => Ok(tx.commit().await?),
-            Self::Organization(tx) => tx.commit().await,
-        }
     }
 }
 
@@ -170,9 +134,8 @@ fn report(
 }
 
 async fn export(organization: Option<OrganizationId>, config: &Config) -> anyhow::Result<()> {
-    let postgres = operator::open(&config.database, Role::Owner)?;
-    let mut tx = postgres.begin().await?;
-    act_for_everybody(&mut tx).await?;
+    let postgres = operator::open(&config.database, Role::Admin)?;
+    let mut tx = postgres.begin_for_owner(organization).await?;
     let held = Holdings::read(&mut tx, organization).await?;
     operator::print(held.to_file().to_toml()?.trim_end())
 }
@@ -198,7 +161,7 @@ fn vault(config: &Config, file: &CatalogFile) -> anyhow::Result<Option<Vault>> {
     if let Some(fault) = weaknesses.find(|fault| fault.path == "sealing_key") {
         anyhow::bail!("{}", fault.under("security"));
     }
-    Ok(Some(Vault::new(&security.sealing_key)?))
+    Ok(Some(security.vault()?))
 }
 
 /// Tells every fault, each on its line.

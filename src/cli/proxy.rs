@@ -18,7 +18,6 @@ use tokio::{
 use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     base::{Clock, tasks::Tasks},
-    catalog::Vault,
     config::Config,
     egress::Guard,
     gateway::{
@@ -250,7 +249,7 @@ fn source(config: &Config, postgres: &Postgres, clock: &Clock) -> anyhow::Result
     let kept = config.proxy.state_dir.join("last-good-snapshot.json");
     Ok(Source {
         postgres: postgres.clone(),
-        vault: Arc::new(Vault::new(&config.security.sealing_key)?),
+        vault: Arc::new(config.security.vault()?),
         last_good: Some(LastGood::at(kept)),
         health: Arc::new(Health::new(config.routing.clone())),
         clock: clock.clone(),

@@ -27,6 +27,7 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     add("quota", ranges::of_quota(&config.quota));
     add("usage", ranges::of_usage(&config.usage));
     add("egress", ranges::of_egress(&config.egress));
+    add("security", config.security.validate());
     add("telemetry", ranges::of_telemetry(&config.telemetry));
     faults.extend(listener_faults(config));
     if config.environment == Environment::Production {

@@ -164,7 +164,7 @@ impl Layers {
                 }
                 (Some(Shape::Table(_)), _) => self.refuse_section(&steps),
                 (Some(leaf), value) => {
-                    let is_secret = leaf == &Shape::Secret;
+                    let is_secret = leaf.is_secret();
                     self.lay_leaf(&steps, value, is_secret, origin);
                 }
                 (None, Value::String(text)) => self.lay_text(&steps, &text, shape, origin),
@@ -192,7 +192,7 @@ impl Layers {
         match shape.find(steps) {
             Some(Shape::Table(_)) => self.refuse_section(steps),
             Some(leaf) => match value_of(text, leaf) {
-                Ok(value) => self.lay_leaf(steps, value, leaf == &Shape::Secret, origin),
+                Ok(value) => self.lay_leaf(steps, value, leaf.is_secret(), origin),
                 Err(what) => {
                     let fault =
                         Fault::new(steps.join("."), format!("{what} ({origin})"), mend_of(leaf));
@@ -200,17 +200,23 @@ impl Layers {
                 }
             },
             None => match secret_of_file(steps, shape) {
-                Some(secret) => self.lay_secret_file(&secret, text, origin),
+                Some((secret, leaf)) => self.lay_secret_file(&secret, leaf, text, origin),
                 None => self.refuse_unknown(steps, shape, origin),
             },
         }
     }
 
-    fn lay_secret_file(&mut self, steps: &[&str], file: &str, origin: &Origin) {
+    fn lay_secret_file(&mut self, steps: &[&str], leaf: &Shape, file: &str, origin: &Origin) {
         match fs::read_to_string(file) {
-            Ok(text) => {
+            Ok(text) if leaf == &Shape::Secret => {
                 let text = text.trim_end_matches(['\r', '\n']).to_owned();
                 self.lay_leaf(steps, Value::String(text), true, origin);
+            }
+            // Several secrets stand one on each line.
+            Ok(text) => {
+                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+                let lines = lines.map(|line| Value::String(line.to_owned()));
+                self.lay_leaf(steps, Value::Array(lines.collect()), true, origin);
             }
             Err(error) => self.faults.push(Fault::new(
                 format!("{}_file", steps.join(".")),
@@ -252,11 +258,15 @@ impl Layers {
     }
 }
 
-/// Returns the secret that `…_file` names.
-fn secret_of_file<'a>(steps: &[&'a str], shape: &Shape) -> Option<Vec<&'a str>> {
+/// Returns the secret, or the list of them, that `…_file` names.
+fn secret_of_file<'a, 'b>(
+    steps: &[&'a str],
+    shape: &'b Shape,
+) -> Option<(Vec<&'a str>, &'b Shape)> {
     let (last, above) = steps.split_last()?;
     let secret = [above, &[last.strip_suffix("_file")?]].concat();
-    (shape.find(&secret) == Some(&Shape::Secret)).then_some(secret)
+    let leaf = shape.find(&secret)?;
+    leaf.is_secret().then_some((secret, leaf))
 }
 
 /// Returns the known path most like `path`, when one is near.

@@ -81,6 +81,10 @@ fn unfitness(steps: &[&str], value: &Value, leaf: &Shape) -> Option<String> {
     if leaf == &Shape::Secret {
         return (!value.is_str()).then(|| "is no text".to_owned());
     }
+    if leaf.is_secret() {
+        let texts = value.as_array().filter(|all| all.iter().all(Value::is_str));
+        return texts.is_none().then(|| "is no list of texts".to_owned());
+    }
     let mut alone = Table::new();
     put(&mut alone, steps, value.clone());
     let error = Config::deserialize(Value::Table(alone)).err()?;

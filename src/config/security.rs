@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::base::{Fault, Secret};
+use crate::{
+    base::{Fault, Secret},
+    store::seal::{KeyTooShort, Vault},
+};
 
 /// The keys that seal and sign.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -10,6 +13,9 @@ use crate::base::{Fault, Secret};
 pub struct Security {
     /// Seals provider credentials before they are stored.
     pub sealing_key: Secret,
+    /// Earlier sealing keys: what they seal still opens and is sealed anew by the sidecar; what they chained in the
+    /// audit log is still believed.
+    pub previous_sealing_keys: Vec<Secret>,
     /// Seals the keys that sign the sidecar's tokens; the sealing key does when absent.
     pub jwt_key: Option<Secret>,
 }
@@ -46,6 +52,39 @@ const WELL_KNOWN: &[&str] = &[
 ];
 
 impl Security {
+    /// Returns the faults of the keys among each other, whatever the installation.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let current = self.sealing_key.expose().trim();
+        for (place, key) in self.previous_sealing_keys.iter().enumerate() {
+            let text = key.expose().trim();
+            let path = format!("previous_sealing_keys[{place}]");
+            if text.len() < FEWEST_BYTES {
+                let what =
+                    format!("is shorter than {FEWEST_BYTES} bytes, so it never sealed anything");
+                faults.push(Fault::new(
+                    path,
+                    what,
+                    "give the earlier key as it was, or take it out",
+                ));
+            } else if text == current {
+                faults.push(Fault::new(path, "is the sealing key itself", "take it out"));
+            }
+        }
+        faults
+    }
+
+    /// Opens the vault: it seals with the sealing key and still opens what earlier ones sealed.
+    ///
+    /// # Errors
+    /// A key is shorter than 32 bytes.
+    pub fn vault(&self) -> Result<Vault, KeyTooShort> {
+        let vault = Vault::new(&self.sealing_key)?;
+        let mut previous = self.previous_sealing_keys.iter();
+        previous.try_fold(vault, Vault::also_opening)
+    }
+
     /// Returns the faults that no installation but a developer's may have.
     #[must_use]
     pub fn weaknesses(&self) -> Vec<Fault> {
@@ -98,7 +137,7 @@ mod tests {
         let whats = |key: &str| {
             let security = Security {
                 sealing_key: Secret::new(key.to_owned()),
-                jwt_key: None,
+                ..Security::default()
             };
             let faults = security.weaknesses();
             faults.first().map(|fault| fault.what.clone())
@@ -115,6 +154,25 @@ mod tests {
             Some("is well known or repeats itself")
         );
         assert_eq!(whats("k2V9bq0yGdRr8mXnT4sLwZ7uPfHcJ1aEoQ5iB3tN6vY"), None);
+    }
+
+    #[test]
+    fn an_earlier_key_is_as_long_as_a_key_and_another_one() {
+        let now = "k2V9bq0yGdRr8mXnT4sLwZ7uPfHcJ1aEoQ5iB3tN6vY";
+        let earlier = "Zx8wQ1nB5vC2mK7jH4gF9dS3aP6oI0uYtReWqLkJhGf";
+        let security = |previous: &[&str]| Security {
+            sealing_key: Secret::new(now.to_owned()),
+            previous_sealing_keys: previous
+                .iter()
+                .map(|key| Secret::new((*key).to_owned()))
+                .collect(),
+            ..Security::default()
+        };
+
+        assert_eq!(security(&[earlier]).validate(), []);
+        assert_eq!(security(&["short", now]).validate().len(), 2);
+        assert!(security(&[earlier]).vault().is_ok());
+        assert!(security(&["short"]).vault().is_err());
     }
 
     #[test]

@@ -52,6 +52,16 @@ impl Shape {
         inner.find(rest)
     }
 
+    /// Says whether this is a secret, or a list of them.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Self::Secret => true,
+            Self::List(inner) => **inner == Self::Secret,
+            _ => false,
+        }
+    }
+
     /// Returns the named fields; none for a leaf.
     #[must_use]
     pub fn fields(&self) -> &[(&'static str, Self)] {

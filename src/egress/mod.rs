@@ -4,6 +4,7 @@
 //! is what is connected to.
 
 mod addresses;
+pub mod http;
 mod names;
 
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};

@@ -18,6 +18,8 @@ use crate::{
 
 /// A view is at most this old while the books answer: prices begin and end without a change being told.
 const EVERY: Duration = Duration::from_secs(60);
+/// How soon it is read again when a price is about to change: the books' clock may be a little behind.
+const SOONEST: Duration = Duration::from_millis(100);
 /// Changes seldom come alone: so long is waited for the next before reading.
 const SETTLING: Duration = Duration::from_millis(50);
 /// The pause after the books could not be read.
@@ -62,12 +64,7 @@ pub async fn open(source: &Source) -> View {
 ///
 /// A changed catalog is seen within a tenth of a second. What cannot be read, or is wrong, leaves the view as it is.
 pub async fn follow(view: View, source: Source, mut reader: Reader) {
-    let mut due = Instant::now()
-        + if view.load().is_loaded() {
-            EVERY
-        } else {
-            PAUSE
-        };
+    let mut due = Instant::now() + source.first_pause(&view);
     loop {
         match timeout_at(due, changed(&mut reader, &view)).await {
             Ok(None) => return,
@@ -103,8 +100,9 @@ impl Source {
         match self.fresh(&old).await {
             Ok(snapshot) => {
                 self.tell(&old, &snapshot);
+                let pause = self.until_it_changes(&snapshot);
                 view.store(Arc::new(snapshot));
-                EVERY
+                pause
             }
             Err(error @ (BadSnapshot::Store(_) | BadSnapshot::Late)) => {
                 tracing::warn!(error = %chain(&error), "the catalog cannot be read, the old one stays");
@@ -115,6 +113,21 @@ impl Source {
                 EVERY
             }
         }
+    }
+
+    fn first_pause(&self, view: &View) -> Duration {
+        let snapshot = view.load();
+        if snapshot.is_loaded() {
+            self.until_it_changes(&snapshot)
+        } else {
+            PAUSE
+        }
+    }
+
+    /// Returns how long a snapshot holds: a price that was announced long ago begins without another word.
+    fn until_it_changes(&self, snapshot: &Snapshot) -> Duration {
+        let changes_in = snapshot.changes_at.map(|at| at.since(self.clock.now()));
+        changes_in.map_or(EVERY, |wait| wait.clamp(SOONEST, EVERY))
     }
 
     async fn fresh(&self, old: &Snapshot) -> Result<Snapshot, BadSnapshot> {

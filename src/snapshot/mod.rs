@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub taken_at: Moment,
     /// What can be bought.
     pub catalog: Catalog,
+    /// When a price begins or ends next: what the catalog says holds until then.
+    pub changes_at: Option<Moment>,
     /// What it was made of, to tell an accident from a decision.
     pub counts: Counts,
 }

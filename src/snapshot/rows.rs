@@ -1,5 +1,7 @@
 //! The rows of a snapshot as the books write them, and the nouns they become.
 
+use std::collections::HashMap;
+
 use chrono_tz::Tz;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -13,7 +15,7 @@ use crate::{
     },
     catalog::{
         Ability, Alias, Allowance, AllowanceMeter, AllowanceWindow, Deadlines, Dialect, Model,
-        Price, Quirks, Tier, vault::Sealed,
+        Price, Quirks, Tier, Wishes, vault::Sealed,
     },
 };
 
@@ -25,6 +27,9 @@ const MOST_ROWS: usize = 500_000;
 pub(super) struct Document<'a> {
     pub(super) seq: i64,
     pub(super) retired_offers: i64,
+    /// When a price begins or ends next.
+    #[serde(default)]
+    pub(super) changes_at_ms: Option<i64>,
     #[serde(borrow)]
     pub(super) providers: Vec<&'a RawValue>,
     #[serde(borrow)]
@@ -37,6 +42,12 @@ pub(super) struct Document<'a> {
     pub(super) allowances: Vec<&'a RawValue>,
     #[serde(borrow)]
     pub(super) aliases: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) substitutes: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) model_access: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) provider_access: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +60,8 @@ pub(super) struct ProviderRow {
     pub(super) quirks: Quirks,
     pub(super) deadlines: Deadlines,
     pub(super) trains_on_data: bool,
+    #[serde(default)]
+    pub(super) requires_key: bool,
     pub(super) is_enabled: bool,
 }
 
@@ -109,6 +122,61 @@ pub(super) struct AliasRow {
     organization_id: Option<OrganizationId>,
     name: String,
     models: Vec<ModelId>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SubstituteRow {
+    organization_id: OrganizationId,
+    model_id: ModelId,
+    substitute_id: ModelId,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ModelAccessRow {
+    organization_id: OrganizationId,
+    model_id: Option<ModelId>,
+    is_allowed: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ProviderAccessRow {
+    organization_id: OrganizationId,
+    provider_id: ProviderId,
+    is_enabled: bool,
+    allows_training: Option<bool>,
+}
+
+/// Puts together what each organization said of what the platform shares.
+pub(super) fn wishes(
+    substitutes: Vec<SubstituteRow>,
+    models: Vec<ModelAccessRow>,
+    providers: Vec<ProviderAccessRow>,
+) -> HashMap<OrganizationId, Wishes> {
+    let mut all: HashMap<OrganizationId, Wishes> = HashMap::new();
+    for row in substitutes {
+        let wishes = all.entry(row.organization_id).or_default();
+        let stand_ins = wishes.substitutes.entry(row.model_id).or_default();
+        stand_ins.push(row.substitute_id);
+    }
+    for row in models {
+        let wishes = all.entry(row.organization_id).or_default();
+        match row.model_id {
+            Some(model) => {
+                wishes.models.insert(model, row.is_allowed);
+            }
+            None => wishes.hides_models = !row.is_allowed,
+        }
+    }
+    for row in providers {
+        let wishes = all.entry(row.organization_id).or_default();
+        if !row.is_enabled {
+            wishes.without_providers.insert(row.provider_id);
+        }
+        if row.allows_training == Some(false) {
+            wishes.without_training.insert(row.provider_id);
+        }
+    }
+    all
 }
 
 /// Whose a row is, whatever else it says.

@@ -3,11 +3,13 @@
 pub mod feed;
 pub mod migrate;
 pub mod nodes;
+pub mod owner;
 pub mod postgres;
 pub mod redis;
 pub mod scope;
 pub mod seal;
 
+pub use owner::OwnerTx;
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
 pub use scope::{OrgTx, PersonTx, Scope, Whose};
 pub use seal::Vault;

@@ -21,6 +21,8 @@ use crate::base::{OrganizationId, Secret};
 pub const FEWEST_BYTES: usize = 32;
 /// How many bytes stand before each ciphertext.
 const NONCE_BYTES: usize = 24;
+/// Stands for the sealing key where a secret is bound to its place only, so that it outlives the key around its own.
+const ANY_KEY: &str = "";
 
 /// The sealing keys of one installation: one that seals, and all that still open.
 pub struct Vault {
@@ -81,6 +83,17 @@ pub enum NotOpened {
 #[error("the value cannot be sealed")]
 pub struct NotSealed;
 
+/// A sealed value could not be sealed under another key.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotRewrapped {
+    /// It does not open.
+    #[error(transparent)]
+    NotOpened(#[from] NotOpened),
+    /// It could not be sealed.
+    #[error(transparent)]
+    NotSealed(#[from] NotSealed),
+}
+
 impl Vault {
     /// Makes a vault that seals with `sealing_key`: any text of at least 32 bytes, best made by
     /// `openssl rand -base64 48`. White space around it does not count.
@@ -127,7 +140,7 @@ impl Vault {
     pub fn seal(&self, plaintext: &Secret, place: Place<'_>) -> Result<Sealed, NotSealed> {
         let mut own_key = Key::try_generate().map_err(|_| NotSealed)?;
         let own = XChaCha20Poly1305::new(&own_key);
-        let secret = place.bound_to(&self.current.id, "secret");
+        let secret = place.bound_to(ANY_KEY, "secret");
         let key = place.bound_to(&self.current.id, "key");
         let sealed_secret = encrypt(&own, plaintext.expose().as_bytes(), &secret)?;
         let sealed_key = encrypt(&self.current.cipher, &own_key, &key);
@@ -144,21 +157,53 @@ impl Vault {
     /// # Errors
     /// It was sealed elsewhere, with a key that is not here, or was changed.
     pub fn open(&self, sealed: &Sealed, place: Place<'_>) -> Result<Secret, NotOpened> {
+        let own_key = self.own_key(sealed, place)?;
+        let own = XChaCha20Poly1305::new_from_slice(&own_key).map_err(|_| NotOpened::Broken)?;
+        let mut plaintext = decrypt(
+            &own,
+            &sealed.sealed_secret,
+            &place.bound_to(ANY_KEY, "secret"),
+        )
+        .or_else(|_| {
+            let first_form = place.bound_to(&sealed.sealing_key_id, "secret");
+            decrypt(&own, &sealed.sealed_secret, &first_form)
+        })?;
+        let text = String::from_utf8(std::mem::take(&mut *plaintext));
+        text.map(Secret::new).map_err(|_| NotOpened::Broken)
+    }
+
+    /// Wraps the own key of a sealed value with the key that seals now; the secret stays as it is sealed.
+    ///
+    /// # Errors
+    /// It does not open, or the machine gives no random bytes.
+    pub fn rewrap(&self, sealed: &Sealed, place: Place<'_>) -> Result<Sealed, NotRewrapped> {
+        let own_key = self.own_key(sealed, place)?;
+        let own = XChaCha20Poly1305::new_from_slice(&own_key).map_err(|_| NotOpened::Broken)?;
+        let bound = place.bound_to(ANY_KEY, "secret");
+        let sealed_secret = match decrypt(&own, &sealed.sealed_secret, &bound) {
+            Ok(_) => sealed.sealed_secret.clone(),
+            // The first form bound the secret to the sealing key too, which must not be needed any more.
+            Err(_) => {
+                let plaintext = self.open(sealed, place)?;
+                encrypt(&own, plaintext.expose().as_bytes(), &bound)?
+            }
+        };
+        let key = place.bound_to(&self.current.id, "key");
+        Ok(Sealed {
+            sealing_key_id: self.current.id.clone(),
+            sealed_key: encrypt(&self.current.cipher, &own_key, &key)?,
+            sealed_secret,
+        })
+    }
+
+    fn own_key(&self, sealed: &Sealed, place: Place<'_>) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
         let mut keys = std::iter::once(&self.current).chain(&self.previous);
         let id = &sealed.sealing_key_id;
         let sealing = keys
             .find(|key| key.id == *id)
             .ok_or_else(|| NotOpened::OtherKey(id.clone()))?;
-        let own_key = decrypt(
-            &sealing.cipher,
-            &sealed.sealed_key,
-            &place.bound_to(id, "key"),
-        )?;
-        let own = XChaCha20Poly1305::new_from_slice(&own_key).map_err(|_| NotOpened::Broken)?;
-        let secret = place.bound_to(id, "secret");
-        let mut plaintext = decrypt(&own, &sealed.sealed_secret, &secret)?;
-        let text = String::from_utf8(std::mem::take(&mut *plaintext));
-        text.map(Secret::new).map_err(|_| NotOpened::Broken)
+        let bound = place.bound_to(id, "key");
+        decrypt(&sealing.cipher, &sealed.sealed_key, &bound)
     }
 }
 
@@ -336,6 +381,60 @@ mod tests {
         assert_eq!(both.open(&sealed, place()).unwrap().expose(), "sk");
         let again = both.seal(&Secret::new("sk".to_owned()), place()).unwrap();
         assert_ne!(again.sealing_key_id, sealed.sealing_key_id);
+    }
+
+    #[test]
+    fn a_rewrapped_value_needs_the_earlier_key_no_more_and_keeps_its_ciphertext() {
+        let (old, new) = ("abcd".repeat(8), "efgh".repeat(8));
+        let sealed = vault("abcd")
+            .seal(&Secret::new("sk".to_owned()), place())
+            .unwrap();
+        let alone = Vault::new(&Secret::new(new.clone())).unwrap();
+        let both = Vault::new(&Secret::new(new))
+            .unwrap()
+            .also_opening(&Secret::new(old))
+            .unwrap();
+
+        let rewrapped = both.rewrap(&sealed, place()).unwrap();
+
+        assert_eq!(alone.open(&rewrapped, place()).unwrap().expose(), "sk");
+        assert_eq!(rewrapped.sealed_secret, sealed.sealed_secret);
+        let elsewhere = Place {
+            row: Uuid::from_u128(9),
+            ..place()
+        };
+        assert_eq!(
+            both.rewrap(&sealed, elsewhere).unwrap_err(),
+            NotRewrapped::NotOpened(NotOpened::Broken)
+        );
+    }
+
+    /// What was sealed when the secret, too, was bound to the sealing key.
+    fn sealed_in_the_first_form(vault: &Vault) -> Sealed {
+        let own_key = [7; 32];
+        let own = XChaCha20Poly1305::new(&Key::from(own_key));
+        let id = vault.sealing_key_id();
+        let encrypt =
+            |cipher, text: &[u8], what| encrypt(cipher, text, &place().bound_to(id, what));
+        Sealed {
+            sealing_key_id: id.to_owned(),
+            sealed_key: encrypt(&vault.current.cipher, &own_key, "key").unwrap(),
+            sealed_secret: encrypt(&own, b"sk", "secret").unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_in_the_first_form_opens_and_is_rewrapped() {
+        let (old, new) = ("abcd".repeat(8), "efgh".repeat(8));
+        let sealed = sealed_in_the_first_form(&vault("abcd"));
+        assert_eq!(vault("abcd").open(&sealed, place()).unwrap().expose(), "sk");
+
+        let both = Vault::new(&Secret::new(new.clone())).unwrap();
+        let both = both.also_opening(&Secret::new(old)).unwrap();
+        let rewrapped = both.rewrap(&sealed, place()).unwrap();
+
+        let alone = Vault::new(&Secret::new(new)).unwrap();
+        assert_eq!(alone.open(&rewrapped, place()).unwrap().expose(), "sk");
     }
 
     #[test]

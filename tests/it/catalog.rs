@@ -68,7 +68,7 @@ impl Stand {
     async fn start() -> Self {
         let database = TestDatabase::start().await;
         Self {
-            operator: database.open(Role::Owner),
+            operator: database.open(Role::Admin),
             proxy: database.open(Role::Proxy),
             vault: Arc::new(vault("the sealing key of these tests, 32+")),
             database,
@@ -103,22 +103,15 @@ impl Stand {
     ) -> Result<Vec<Change>, ImportRefused> {
         let env = |name: &str| (name == "SHOP_KEY").then(|| Secret::new("sk-live-1".to_owned()));
         let import_ = Import {
-            owner,
             file: &file::parse(text, &env).expect("the file is sound"),
             source: "a test",
             vault: Some(&self.vault),
             guard: &Guard::new(egress::Settings::default(), Clock::System),
             is_pruning: pruning == Pruning::Yes,
         };
-        if let Some(owner) = owner {
-            let mut tx = self.operator.begin_for(Scope::of(owner)).await?;
-            let changes = import(&mut tx, &import_, by()).await?;
-            tx.commit().await?;
-            return Ok(changes);
-        }
-        let mut tx = self.operator.begin().await?;
+        let mut tx = self.operator.begin_for_owner(owner).await?;
         let changes = import(&mut tx, &import_, by()).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(changes)
     }
 
@@ -220,7 +213,7 @@ async fn what_is_imported_is_planned_for() {
     let catalog = stand.catalog().await;
     let us = somebody();
 
-    assert_eq!(changes.len(), 7, "{changes:?}");
+    assert_eq!(changes.len(), 8, "{changes:?}");
     for name in ["fast", "llama"] {
         assert_eq!(tried(&catalog, us, name), ["gift", "shop"], "{name}");
     }

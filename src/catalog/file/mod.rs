@@ -1,7 +1,7 @@
 //! The catalog as people write it: one documented TOML file (`conf/catalog/README.md`).
 
 mod dollars;
-mod judge;
+pub mod judge;
 mod parse;
 
 use chrono::NaiveDate;
@@ -13,8 +13,8 @@ pub use self::parse::parse;
 use super::{
     ability::Ability,
     offer::{AllowanceMeter, AllowanceWindow, Tier},
-    price::Price,
     provider::{Deadlines, Dialect, Quirks},
+    quote::PriceEntry,
 };
 use crate::base::Secret;
 
@@ -36,6 +36,9 @@ pub struct CatalogFile {
     /// The names callers use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<AliasEntry>,
+    /// Which model may stand in for which.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub substitutes: Vec<SubstituteEntry>,
 }
 
 /// A canonical model.
@@ -53,6 +56,12 @@ pub struct ModelEntry {
     /// How many tokens it writes at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output: Option<i64>,
+    /// Where its figures were read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// When they were read there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated_on: Option<NaiveDate>,
 }
 
 /// Somebody who serves models.
@@ -68,9 +77,21 @@ pub struct ProviderEntry {
     /// Whether it may train its models on what it is sent.
     #[serde(default)]
     pub trains_on_data: bool,
+    /// Whether it serves nobody who has no key for it.
+    #[serde(default)]
+    pub requires_key: bool,
     /// Whether it is used.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// What people should know of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Where its figures were read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// When they were read there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated_on: Option<NaiveDate>,
     /// How it departs from its dialect.
     #[serde(default, skip_serializing_if = "is_default")]
     pub quirks: Quirks,
@@ -112,7 +133,7 @@ pub struct OfferEntry {
     pub tier: Tier,
     /// What calls cost, in dollars per million tokens; unknown when absent, zero for a free offer.
     #[serde(default, with = "dollars", skip_serializing_if = "Option::is_none")]
-    pub price: Option<Price>,
+    pub price: Option<PriceEntry>,
     /// What it can do; everything when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abilities: Option<Vec<Ability>>,
@@ -128,6 +149,12 @@ pub struct OfferEntry {
     /// Whether it is used.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// Where its figures were read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// When they were read there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated_on: Option<NaiveDate>,
     /// What the provider gives, and where it stops.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowances: Vec<AllowanceEntry>,
@@ -168,6 +195,30 @@ pub struct AliasEntry {
     /// Whether it is used.
     #[serde(default = "yes")]
     pub enabled: bool,
+}
+
+/// A model that may stand in for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubstituteEntry {
+    /// For which.
+    pub model: String,
+    /// Which.
+    pub substitute: String,
+    /// Lower is tried first.
+    #[serde(default)]
+    pub position: i32,
+    /// Why it may, or with what loss.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl SubstituteEntry {
+    /// Returns what tells it from every other of the same owner.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{} -> {}", self.model, self.substitute)
+    }
 }
 
 impl CatalogFile {

@@ -73,7 +73,14 @@ impl<'a> Reader<'a> {
     }
 
     fn entries(&mut self, section: &str, entries: Entry<'a>) -> Vec<Entry<'a>> {
-        const SECTIONS: [&str; 5] = ["models", "providers", "credentials", "offers", "aliases"];
+        const SECTIONS: [&str; 6] = [
+            "models",
+            "providers",
+            "credentials",
+            "offers",
+            "aliases",
+            "substitutes",
+        ];
         let mend = match entries.into_inner() {
             DeValue::Array(entries) if SECTIONS.contains(&section) => {
                 return entries.into_iter().collect();
@@ -89,10 +96,11 @@ impl<'a> Reader<'a> {
         match section {
             "models" => file.models.extend(self.read(path, entry)),
             "aliases" => file.aliases.extend(self.read(path, entry)),
+            "substitutes" => file.substitutes.extend(self.read(path, entry)),
             "offers" => {
                 let entry = with_price_as_text(entry);
                 let offer: Option<super::OfferEntry> = self.read(path, entry);
-                file.offers.extend(offer.map(judge::completed));
+                file.offers.extend(offer.map(super::OfferEntry::completed));
             }
             "providers" => self.provider(file, path, entry),
             "credentials" => self.credential(file, path, entry),

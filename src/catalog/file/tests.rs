@@ -1,7 +1,7 @@
 //! What a file may say, and how it is told what is wrong with it.
 
 use super::*;
-use crate::base::{Fault, NanoUsd};
+use crate::base::Fault;
 
 fn env(name: &str) -> Option<Secret> {
     (name == "SHOP_KEY").then(|| Secret::new("sk-live-1".to_owned()))
@@ -34,23 +34,30 @@ provider = "shop"
 model = "llama"
 upstream_name = "llama-3.3"
 tier = "paid"
-price = { input = 0.1, cached_input = "0.05", output = 1, per_request = 0.000000001 }
+price = { input = 0.1, cached_input = "0.05", output = 1, per_request = 0.000000001, source = "shop.example/prices", stated_on = "2026-11-23" }
 abilities = ["tools", "chat", "chat"]
 
 [[aliases]]
 name = "fast"
 models = ["llama"]
+
+[[substitutes]]
+model = "llama"
+substitute = "qwen"
+note = "weaker at code"
 "#;
 
 #[test]
 fn prices_are_read_from_their_text_to_the_nano_dollar() {
     let file = read(SHOP).unwrap();
 
-    let price = file.offers[0].price.unwrap();
-    assert_eq!(price.input, NanoUsd(100_000_000));
-    assert_eq!(price.cached_input, Some(NanoUsd(50_000_000)));
-    assert_eq!(price.output, NanoUsd(1_000_000_000));
-    assert_eq!(price.per_request, NanoUsd(1));
+    let price = file.offers[0].price.clone().unwrap();
+    assert_eq!(price.quote.input, 100_000_000);
+    assert_eq!(price.quote.cached_input, Some(50_000_000));
+    assert_eq!(price.quote.output, 1_000_000_000);
+    assert_eq!(price.quote.per_request, 1);
+    assert_eq!(price.source, "shop.example/prices");
+    assert_eq!(price.stated_on, NaiveDate::from_ymd_opt(2026, 11, 23));
     assert_eq!(
         file.offers[0].abilities,
         Some(vec![Ability::Chat, Ability::Tools])
@@ -72,9 +79,20 @@ fn what_was_read_is_written_and_read_again_without_its_keys() {
     assert_eq!(again.providers, file.providers);
     assert_eq!(again.offers, file.offers);
     assert_eq!(again.aliases, file.aliases);
+    assert_eq!(again.substitutes, file.substitutes);
     assert!(again.credentials.is_empty());
     assert!(!text.contains("sk-live-1"));
     assert!(!format!("{file:?}").contains("sk-live-1"));
+}
+
+#[test]
+fn a_negative_price_is_read_for_whoever_judges_it() {
+    let file = read(&SHOP.replace("input = 0.1,", "input = -0.1,")).unwrap();
+
+    let price = file.offers[0].price.clone().unwrap();
+    assert_eq!(price.quote.input, -100_000_000);
+    let again = read(&file.to_toml().unwrap()).unwrap();
+    assert_eq!(again.offers, file.offers);
 }
 
 #[test]
@@ -86,7 +104,7 @@ fn a_free_offer_costs_nothing_and_an_unstated_price_is_unknown() {
     let free = read(&offer("free")).unwrap();
     let paid = read(&offer("paid")).unwrap();
 
-    assert_eq!(free.offers[0].price, Some(Price::default()));
+    assert_eq!(free.offers[0].price, Some(PriceEntry::default()));
     assert_eq!(free.offers[0].upstream_name, "llama");
     assert_eq!(paid.offers[0].price, None);
 }
@@ -183,7 +201,7 @@ fn no_fault_shows_a_key() {
 fn names_that_stand_twice_are_faults() {
     let faults = read(&format!("{SHOP}{SHOP}")).unwrap_err();
 
-    assert_eq!(faults.len(), 5, "{faults:?}");
+    assert_eq!(faults.len(), 6, "{faults:?}");
 }
 
 #[test]

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{
-    file::{AliasEntry, CatalogFile, ModelEntry, OfferEntry, ProviderEntry},
-    vault::Sealed,
+use super::file::{
+    AliasEntry, CatalogFile, ModelEntry, OfferEntry, ProviderEntry, SubstituteEntry,
 };
 use crate::{
     base::OrganizationId,
@@ -28,6 +27,8 @@ pub struct Holdings {
     pub offers: BTreeMap<String, Held<OfferEntry>>,
     /// Aliases by name.
     pub aliases: BTreeMap<String, Held<AliasEntry>>,
+    /// Substitutes by what tells them apart.
+    pub substitutes: BTreeMap<String, Held<SubstituteEntry>>,
 }
 
 /// A row and what a file would say of it.
@@ -39,7 +40,7 @@ pub struct Held<T> {
     pub entry: T,
 }
 
-/// A provider's key, still sealed.
+/// A provider's key; the key itself stays in the books.
 #[derive(Clone, Debug)]
 pub struct HeldCredential {
     /// Its id.
@@ -52,8 +53,6 @@ pub struct HeldCredential {
     pub position: i32,
     /// Whether it is used.
     pub is_enabled: bool,
-    /// The key.
-    pub sealed: Sealed,
 }
 
 impl Holdings {
@@ -68,6 +67,7 @@ impl Holdings {
             credentials: store::credentials(&mut *conn, owner).await?,
             offers: store::offers(&mut *conn, owner).await?,
             aliases: store::aliases(&mut *conn, owner).await?,
+            substitutes: store::substitutes(&mut *conn, owner).await?,
         })
     }
 
@@ -80,6 +80,7 @@ impl Holdings {
             credentials: Vec::new(),
             offers: entries(&self.offers),
             aliases: entries(&self.aliases),
+            substitutes: entries(&self.substitutes),
         }
     }
 }

@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::{Held, HeldCredential};
 use crate::{
-    base::{NanoUsd, OrganizationId},
+    base::OrganizationId,
     catalog::{
-        file::{AliasEntry, AllowanceEntry, ModelEntry, OfferEntry, ProviderEntry},
-        price::Price,
-        vault::Sealed,
+        file::{
+            AliasEntry, AllowanceEntry, ModelEntry, OfferEntry, ProviderEntry, SubstituteEntry,
+        },
+        quote::{PriceEntry, Quote},
         word::{of_json, of_word},
     },
     store::{Conn, StoreError},
@@ -27,7 +28,7 @@ pub async fn models(
 ) -> Result<BTreeMap<String, Held<ModelEntry>>, StoreError> {
     let rows = sqlx::query!(
         "
-        select id, name, owned_by, context_window, max_output
+        select id, name, owned_by, context_window, max_output, source, stated_on
         from platform.models
         where organization_id is not distinct from $1 and deleted_at is null
         ",
@@ -41,6 +42,8 @@ pub async fn models(
             owned_by: row.owned_by,
             context_window: row.context_window,
             max_output: row.max_output,
+            source: row.source,
+            stated_on: row.stated_on,
         };
         (entry.name.clone(), Held { id: row.id, entry })
     });
@@ -58,7 +61,8 @@ pub async fn providers(
     let mut allowances = allowances(&mut *conn, owner).await?;
     let rows = sqlx::query!(
         "
-        select id, name, dialect, base_url, quirks, deadlines, trains_on_data, is_enabled
+        select id, name, dialect, base_url, quirks, deadlines, trains_on_data, requires_key, is_enabled, note, source,
+            stated_on
         from platform.providers
         where organization_id is not distinct from $1 and deleted_at is null
         ",
@@ -73,7 +77,11 @@ pub async fn providers(
             dialect: of_word(row.dialect)?,
             base_url: of_word::<Url>(row.base_url)?,
             trains_on_data: row.trains_on_data,
+            requires_key: row.requires_key,
             enabled: row.is_enabled,
+            note: row.note,
+            source: row.source,
+            stated_on: row.stated_on,
             quirks: of_json(row.quirks)?,
             deadlines: of_json(row.deadlines)?,
             allowances: allowances.remove(&(row.id, None)).unwrap_or_default(),
@@ -95,13 +103,15 @@ pub async fn offers(
     let rows = sqlx::query!(
         r#"
         select o.id, o.provider_id, p.name as provider, m.name as model, o.upstream_name, o.tier, o.abilities,
-            o.context_window, o.max_output, o.preference, o.is_enabled, r.input as "input?",
+            o.context_window, o.max_output, o.preference, o.is_enabled, o.source, o.stated_on, r.input as "input?",
             r.cached_input as "cached_input?", r.cache_write as "cache_write?", r.output as "output?",
-            r.reasoning as "reasoning?", r.per_request as "per_request?"
+            r.reasoning as "reasoning?", r.per_request as "per_request?", r.source as "price_source?",
+            r.stated_on as "price_stated_on?"
         from platform.offers o
         join platform.providers p on p.id = o.provider_id and p.deleted_at is null
         join platform.models m on m.id = o.model_id and m.deleted_at is null
-        left join platform.offer_prices r on r.offer_id = o.id and r.valid_to is null
+        left join platform.offer_prices r on r.offer_id = o.id
+            and r.valid_from <= now() and (r.valid_to is null or now() < r.valid_to)
         where o.organization_id is not distinct from $1 and o.deleted_at is null
         "#,
         owner.map(OrganizationId::uuid),
@@ -110,13 +120,13 @@ pub async fn offers(
     .await?;
     let mut held = BTreeMap::new();
     for row in rows {
-        let price = row.input.zip(row.output).map(|(input, output)| Price {
-            input: NanoUsd::from_column(input),
-            cached_input: row.cached_input.map(NanoUsd::from_column),
-            cache_write: row.cache_write.map(NanoUsd::from_column),
-            output: NanoUsd::from_column(output),
-            reasoning: row.reasoning.map(NanoUsd::from_column),
-            per_request: NanoUsd::from_column(row.per_request.unwrap_or_default()),
+        let quote = row.input.zip(row.output).map(|(input, output)| Quote {
+            input,
+            cached_input: row.cached_input,
+            cache_write: row.cache_write,
+            output,
+            reasoning: row.reasoning,
+            per_request: row.per_request.unwrap_or_default(),
         });
         let abilities = row
             .abilities
@@ -126,12 +136,18 @@ pub async fn offers(
             model: row.model,
             upstream_name: row.upstream_name,
             tier: of_word(row.tier)?,
-            price,
+            price: quote.map(|quote| PriceEntry {
+                quote,
+                source: row.price_source.unwrap_or_default(),
+                stated_on: row.price_stated_on,
+            }),
             abilities: abilities.transpose()?,
             context_window: row.context_window,
             max_output: row.max_output,
             preference: row.preference,
             enabled: row.is_enabled,
+            source: row.source,
+            stated_on: row.stated_on,
             allowances: allowances
                 .remove(&(row.provider_id, Some(row.id)))
                 .unwrap_or_default(),
@@ -174,7 +190,39 @@ pub async fn aliases(
     Ok(held.collect())
 }
 
-/// Returns the owner's keys, sealed.
+/// Returns the owner's substitutes by what tells them apart.
+///
+/// # Errors
+/// When the books are away.
+pub async fn substitutes(
+    conn: &mut Conn,
+    owner: Option<OrganizationId>,
+) -> Result<BTreeMap<String, Held<SubstituteEntry>>, StoreError> {
+    let rows = sqlx::query!(
+        "
+        select x.id, m.name as model, s.name as substitute, x.position, x.note
+        from platform.model_substitutes x
+        join platform.models m on m.id = x.model_id and m.deleted_at is null
+        join platform.models s on s.id = x.substitute_id and s.deleted_at is null
+        where x.organization_id is not distinct from $1 and x.deleted_at is null
+        ",
+        owner.map(OrganizationId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        let entry = SubstituteEntry {
+            model: row.model,
+            substitute: row.substitute,
+            position: row.position,
+            note: row.note,
+        };
+        (entry.key(), Held { id: row.id, entry })
+    });
+    Ok(held.collect())
+}
+
+/// Returns the owner's keys, without the keys themselves.
 ///
 /// # Errors
 /// When the books are away.
@@ -184,7 +232,7 @@ pub async fn credentials(
 ) -> Result<Vec<HeldCredential>, StoreError> {
     let rows = sqlx::query!(
         "
-        select id, provider_id, name, position, is_enabled, sealing_key_id, sealed_key, sealed_secret
+        select id, provider_id, name, position, is_enabled
         from platform.provider_credentials
         where organization_id is not distinct from $1 and deleted_at is null
         ",
@@ -198,11 +246,6 @@ pub async fn credentials(
         name: row.name,
         position: row.position,
         is_enabled: row.is_enabled,
-        sealed: Sealed {
-            sealing_key_id: row.sealing_key_id,
-            sealed_key: row.sealed_key,
-            sealed_secret: row.sealed_secret,
-        },
     });
     Ok(held.collect())
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{Alias, Chain, Link, NameKind, Names};
 use crate::{
     base::{ModelId, OrganizationId},
-    catalog::offer::Offer,
+    catalog::{offer::Offer, wishes::Wishes},
 };
 
 /// The rows by owner.
@@ -18,19 +18,25 @@ pub(super) struct Draft<'a> {
     upstream: HashMap<(Owner, &'a str), Vec<ModelId>>,
     offers: HashMap<(Owner, ModelId), Vec<&'a Arc<Offer>>>,
     names: HashMap<Owner, HashSet<&'a str>>,
+    wishes: &'a HashMap<OrganizationId, Wishes>,
 }
 
 /// Whose a row is; `None` is the platform's.
 pub(super) type Owner = Option<OrganizationId>;
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(offers: &'a [Arc<Offer>], aliases: &'a [Alias]) -> Self {
+    pub(super) fn new(
+        offers: &'a [Arc<Offer>],
+        aliases: &'a [Alias],
+        wishes: &'a HashMap<OrganizationId, Wishes>,
+    ) -> Self {
         let mut draft = Self {
             aliases: HashMap::new(),
             models: HashMap::new(),
             upstream: HashMap::new(),
             offers: HashMap::new(),
             names: HashMap::new(),
+            wishes,
         };
         for alias in aliases {
             let (owner, name) = (alias.organization_id, alias.name.as_str());
@@ -44,10 +50,16 @@ impl<'a> Draft<'a> {
     }
 
     fn take(&mut self, offer: &'a Arc<Offer>) {
-        let (owner, model) = (offer.organization_id, &offer.model);
-        let upstream_name = offer.upstream_name.as_str();
+        let model = &offer.model;
         self.models
             .insert((model.organization_id, &model.name), model.id);
+        for owner in users_of(offer) {
+            self.take_for(owner, offer);
+        }
+    }
+
+    fn take_for(&mut self, owner: Owner, offer: &'a Arc<Offer>) {
+        let (model, upstream_name) = (&offer.model, offer.upstream_name.as_str());
         let models = self.upstream.entry((owner, upstream_name)).or_default();
         if !models.contains(&model.id) {
             models.push(model.id);
@@ -61,8 +73,10 @@ impl<'a> Draft<'a> {
         names.insert(&model.name);
     }
 
-    pub(super) fn organizations(&self) -> Vec<OrganizationId> {
-        self.names.keys().copied().flatten().collect()
+    /// Every organization to which some name means something else than to everybody.
+    pub(super) fn organizations(&self) -> HashSet<OrganizationId> {
+        let own = self.names.keys().copied().flatten();
+        own.chain(self.wishes.keys().copied()).collect()
     }
 
     pub(super) fn names_of(&self, owner: Owner) -> HashSet<&'a str> {
@@ -70,8 +84,12 @@ impl<'a> Draft<'a> {
     }
 
     /// The names that may mean something else to `organization` than to everybody: its own, and every shared one
-    /// that leads to a model it has an offer of.
+    /// that leads to a model it has an offer of. Where it said what it wants of what is shared, every name may.
     pub(super) fn names_touched_by(&self, organization: OrganizationId) -> HashSet<&'a str> {
+        if self.wishes.contains_key(&organization) {
+            let own = self.names_of(Some(organization));
+            return own.union(&self.names_of(None)).copied().collect();
+        }
         let has_offer = |model: &ModelId| self.offers.contains_key(&(Some(organization), *model));
         let mut names = self.names_of(Some(organization));
         let aliases = self
@@ -100,11 +118,15 @@ impl<'a> Draft<'a> {
         Names {
             chains: chains.collect(),
             providers: providers.collect(),
+            are_all: owner.is_some_and(|owner| self.wishes.contains_key(&owner)),
         }
     }
 
     fn chain(&self, owner: Owner, name: &'a str) -> Option<Chain> {
-        let (kind, models) = self.meaning(owner, name)?;
+        let (kind, mut models) = self.meaning(owner, name)?;
+        if let Some(wishes) = self.wishes_of(owner) {
+            models = wishes.with_substitutes(models);
+        }
         let links: Vec<Link> = models
             .into_iter()
             .filter_map(|model| self.link(owner, model))
@@ -139,6 +161,10 @@ impl<'a> Draft<'a> {
         Some((NameKind::Upstream, models))
     }
 
+    fn wishes_of(&self, owner: Owner) -> Option<&Wishes> {
+        self.wishes.get(&owner?)
+    }
+
     fn link(&self, owner: Owner, model: ModelId) -> Option<Link> {
         let shared = self.offers.get(&(None, model)).into_iter().flatten();
         let own = owner.and_then(|_| self.offers.get(&(owner, model)));
@@ -146,9 +172,29 @@ impl<'a> Draft<'a> {
             .into_iter()
             .flatten()
             .chain(shared)
+            .filter(|offer| {
+                self.wishes_of(owner)
+                    .is_none_or(|wishes| wishes.allow(offer))
+            })
             .map(|offer| Arc::clone(offer))
             .collect();
         let model = Arc::clone(&offers.first()?.model);
         Some(Link { model, offers })
+    }
+}
+
+/// Who may use an offer: its owner or everybody; where only some have a key for its provider, those.
+fn users_of(offer: &Offer) -> Vec<Owner> {
+    let provider = &offer.provider;
+    let mut holders: Vec<Owner> = provider
+        .credentials
+        .iter()
+        .map(|key| key.organization_id)
+        .collect();
+    holders.dedup();
+    match offer.organization_id {
+        Some(owner) => vec![Some(owner)],
+        None if !provider.wants_key() || holders.contains(&None) => vec![None],
+        None => holders,
     }
 }

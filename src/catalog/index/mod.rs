@@ -10,6 +10,7 @@ use super::{
     ability::Abilities,
     offer::{Model, Offer},
     provider::Provider,
+    wishes::Wishes,
 };
 use crate::base::{ModelId, Moment, OrganizationId, ProviderId, Tokens};
 
@@ -27,12 +28,15 @@ pub struct Catalog {
     /// For each organization with rows of its own, the names that mean something else to it.
     own: HashMap<OrganizationId, Names>,
     by_provider: HashMap<ProviderId, Vec<Arc<Offer>>>,
+    wishes: HashMap<OrganizationId, Wishes>,
 }
 
 #[derive(Debug, Default)]
 struct Names {
     chains: HashMap<String, Arc<Chain>>,
     providers: HashMap<String, Arc<Provider>>,
+    /// Whether a name that is not here means nothing: what is shared was taken in already.
+    are_all: bool,
 }
 
 /// A name callers use for an ordered list of models.
@@ -141,9 +145,13 @@ pub struct ListedModel {
 impl Catalog {
     /// Indexes the enabled offers and the aliases under every name that reaches them.
     #[must_use]
-    pub fn new(mut offers: Vec<Arc<Offer>>, aliases: &[Alias]) -> Self {
+    pub fn new(
+        mut offers: Vec<Arc<Offer>>,
+        aliases: &[Alias],
+        wishes: HashMap<OrganizationId, Wishes>,
+    ) -> Self {
         offers.sort_unstable_by_key(|offer| offer.id);
-        let draft = Draft::new(&offers, aliases);
+        let draft = Draft::new(&offers, aliases, &wishes);
         let shared = draft.names(None, draft.names_of(None));
         let own = draft.organizations().into_iter().map(|organization| {
             let names = draft.names_touched_by(organization);
@@ -162,7 +170,18 @@ impl Catalog {
             shared,
             own,
             by_provider,
+            wishes,
         }
+    }
+
+    /// Says whether `organization` may use `offer`: by whose it is, whose key there is, and what it said.
+    fn is_usable(&self, organization: OrganizationId, offer: &Offer) -> bool {
+        let wishes = self.wishes.get(&organization);
+        offer
+            .organization_id
+            .is_none_or(|owner| owner == organization)
+            && offer.provider.serves(organization)
+            && wishes.is_none_or(|wishes| wishes.allow(offer))
     }
 
     /// Finds what `requested` means to `organization`.
@@ -210,9 +229,11 @@ impl Catalog {
     }
 
     fn find_chain(&self, organization: OrganizationId, name: &str) -> Option<&Arc<Chain>> {
-        let own = self.own.get(&organization);
-        own.and_then(|names| names.chains.get(name))
-            .or_else(|| self.shared.chains.get(name))
+        let Some(own) = self.own.get(&organization) else {
+            return self.shared.chains.get(name);
+        };
+        let shared = (!own.are_all).then_some(&self.shared);
+        own.chains.get(name).or_else(|| shared?.chains.get(name))
     }
 
     fn find_pinned(&self, organization: OrganizationId, requested: &str) -> Option<Resolved> {
@@ -221,14 +242,9 @@ impl Catalog {
         let provider = own
             .and_then(|names| names.providers.get(provider))
             .or_else(|| self.shared.providers.get(provider))?;
-        let is_usable = |offer: &&Arc<Offer>| {
-            offer
-                .organization_id
-                .is_none_or(|owner| owner == organization)
-        };
         let offers = self.by_provider.get(&provider.id)?.iter();
         let named = offers
-            .filter(is_usable)
+            .filter(|offer| self.is_usable(organization, offer))
             .filter(|offer| offer.model.name == name || offer.upstream_name == name);
         let mut links = links_of(named.cloned());
         let mut kind = NameKind::Model;
@@ -247,15 +263,10 @@ impl Catalog {
 
     /// Returns every name `organization` may use, in order.
     fn chains(&self, organization: OrganizationId) -> BTreeMap<&str, &Arc<Chain>> {
-        let own = self
-            .own
-            .get(&organization)
-            .into_iter()
-            .flat_map(|names| &names.chains);
-        self.shared
-            .chains
-            .iter()
-            .chain(own)
+        let own = self.own.get(&organization);
+        let shared = (!own.is_some_and(|own| own.are_all)).then_some(&self.shared);
+        let both = shared.into_iter().chain(own);
+        both.flat_map(|names| &names.chains)
             .map(|(name, chain)| (name.as_str(), chain))
             .collect()
     }

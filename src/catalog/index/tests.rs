@@ -41,6 +41,7 @@ fn a_name_is_an_alias_before_a_model_before_a_providers_name() {
     let catalog = Catalog::new(
         offers([paid(provider("a"), &small, 1), misleading]),
         &aliases,
+        HashMap::new(),
     );
     let meaning = |who, name| {
         let resolved = catalog.resolve(who, name).unwrap();
@@ -59,7 +60,7 @@ fn a_provider_before_the_slash_is_the_only_one_used() {
     let llama = model("meta/llama");
     let aliases = [alias(None, "cheap", &[&llama])];
     let all = [paid(provider("a"), &llama, 1), free(provider("b"), &llama)];
-    let catalog = Catalog::new(offers(all), &aliases);
+    let catalog = Catalog::new(offers(all), &aliases, HashMap::new());
     let us = organization(1);
     let providers = |name| {
         catalog
@@ -91,7 +92,11 @@ fn what_an_organization_brought_is_seen_by_nobody_else() {
         paid(ours, &shared, 1),
         paid(also_ours, &Arc::new(secret), 1),
     ];
-    let catalog = Catalog::new(offers(all), &[alias(None, "best", &[&shared])]);
+    let catalog = Catalog::new(
+        offers(all),
+        &[alias(None, "best", &[&shared])],
+        HashMap::new(),
+    );
     let providers = |who, name| {
         catalog
             .resolve(who, name)
@@ -113,7 +118,11 @@ fn what_an_organization_brought_is_seen_by_nobody_else() {
 
 #[test]
 fn an_unknown_name_is_answered_with_the_closest_ones() {
-    let catalog = Catalog::new(offers([paid(provider("a"), &model("gpt-4o-mini"), 1)]), &[]);
+    let catalog = Catalog::new(
+        offers([paid(provider("a"), &model("gpt-4o-mini"), 1)]),
+        &[],
+        HashMap::new(),
+    );
 
     let unknown = catalog.resolve(organization(1), "gpt-4o-mnii").unwrap_err();
 
@@ -134,7 +143,7 @@ fn a_list_of_allowed_models_narrows_what_is_listed() {
         alias(None, "any", &[&large, &small]),
         alias(None, "big", &[&large]),
     ];
-    let catalog = Catalog::new(offers(all), &aliases);
+    let catalog = Catalog::new(offers(all), &aliases, HashMap::new());
     let listed = |allowed: Option<&[String]>| {
         let models = catalog.models_for(organization(1), allowed);
         models
@@ -158,6 +167,7 @@ fn an_alias_of_models_nobody_sells_means_nothing() {
             alias(None, "ghost", &[&model("gone")]),
             alias(None, "half", &[&model("gone"), &model("sold")]),
         ],
+        HashMap::new(),
     );
 
     assert!(catalog.resolve(organization(1), "ghost").is_err());

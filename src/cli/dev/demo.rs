@@ -111,17 +111,16 @@ impl Demo {
             url: Secret::new(servers.database_url.clone()),
             ..Settings::default()
         };
-        let postgres = operator::open(&settings, Role::Owner)?;
+        let postgres = operator::open(&settings, Role::Admin)?;
         let guard = Guard::new(super::planes::egress_of(config), Clock::default());
         let order = Import {
-            owner: None,
             file: &file,
             source: "synaxis dev",
             vault: Some(&vault),
             guard: &guard,
             is_pruning: false,
         };
-        let mut tx = postgres.begin().await?;
+        let mut tx = postgres.begin_for_owner(None).await?;
         match import(&mut tx, &order, operator::by()).await {
             Ok(_) => tx.commit().await?,
             Err(ImportRefused::Faulty(faults)) => return Err(unfit(&faults)),

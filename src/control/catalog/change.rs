@@ -4,15 +4,16 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::catalog::holdings::Held;
 
 /// One difference between a file and the books.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Change {
     /// What became of it.
     pub kind: ChangeKind,
-    /// What it is: `model`, `provider`, `credential`, `offer` or `alias`.
+    /// What it is: `model`, `provider`, `credential`, `offer`, `price`, `alias` or `substitute`.
     pub what: &'static str,
     /// Which one.
     pub name: String,
@@ -21,7 +22,7 @@ pub struct Change {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// It is new.
@@ -30,6 +31,8 @@ pub enum ChangeKind {
     Changed,
     /// It is gone.
     Removed,
+    /// It looks wrong, and waits for somebody's word; what was there stays.
+    Quarantined,
 }
 
 impl fmt::Display for Change {
@@ -38,6 +41,7 @@ impl fmt::Display for Change {
             ChangeKind::Added => '+',
             ChangeKind::Changed => '~',
             ChangeKind::Removed => '-',
+            ChangeKind::Quarantined => '!',
         };
         write!(f, "{sign} {} {}", self.what, self.name)?;
         match self.detail.as_str() {

@@ -2,24 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Change, ChangeKind, Import, ImportRefused, change::between, judge::origin};
+use super::{
+    Change, ChangeKind, Import, ImportRefused,
+    book::content_hash,
+    change::between,
+    judge::origin,
+    prices::{Stated, Verdict, take},
+};
 use crate::{
     base::{AllowanceId, CredentialId, ModelId, Moment, OfferId, ProviderId},
     catalog::{
-        Holdings, Price, Vault,
-        file::{AliasEntry, AllowanceEntry, CredentialEntry, OfferEntry},
+        Holdings, PriceEntry, Tier, Vault,
+        file::{AliasEntry, AllowanceEntry, CredentialEntry, OfferEntry, SubstituteEntry},
         holdings::{Held, HeldCredential},
-        store::{self, Retired},
+        store::{self, credentials::NewCredential},
         vault::Place,
     },
-    store::Conn,
+    store::OwnerTx,
 };
 
 pub(super) struct Importer<'a> {
-    conn: &'a mut Conn,
+    tx: &'a mut OwnerTx,
     import: Import<'a>,
     held: &'a Holdings,
     shared: &'a Holdings,
@@ -33,14 +38,14 @@ pub(super) struct Importer<'a> {
 
 impl<'a> Importer<'a> {
     pub(super) fn new(
-        conn: &'a mut Conn,
+        tx: &'a mut OwnerTx,
         import: Import<'a>,
         held: &'a Holdings,
         shared: &'a Holdings,
         now: Moment,
     ) -> Self {
         Self {
-            conn,
+            tx,
             import,
             held,
             shared,
@@ -64,6 +69,9 @@ impl<'a> Importer<'a> {
         for alias in &self.import.file.aliases {
             self.write_alias(alias).await?;
         }
+        for substitute in &self.import.file.substitutes {
+            self.write_substitute(substitute).await?;
+        }
         if self.import.is_pruning {
             self.prune().await?;
         }
@@ -76,7 +84,7 @@ impl<'a> Importer<'a> {
             let id = held.map_or_else(|| ModelId::new(self.now).uuid(), |held| held.id);
             self.models.insert(model.name.clone(), id);
             if let Some(change) = between("model", &model.name, held, model) {
-                store::put_model(&mut *self.conn, self.import.owner, id, model).await?;
+                store::models::put(self.tx, id, model).await?;
                 self.changes.push(change);
             }
         }
@@ -89,7 +97,7 @@ impl<'a> Importer<'a> {
             let id = held.map_or_else(|| ProviderId::new(self.now).uuid(), |held| held.id);
             self.providers.insert(provider.name.clone(), id);
             if let Some(change) = between("provider", &provider.name, held, provider) {
-                store::put_provider(&mut *self.conn, self.import.owner, id, provider).await?;
+                store::providers::put(self.tx, id, provider).await?;
                 let old = held.map_or(&[][..], |held| &held.entry.allowances);
                 self.write_allowances(id, None, old, &provider.allowances)
                     .await?;
@@ -106,29 +114,29 @@ impl<'a> Importer<'a> {
         ) else {
             return Ok(());
         };
-        let owner = self.import.owner;
         let origin = origin(&self.import, self.held, self.shared, &wanted.provider);
         let is_it =
             |held: &&HeldCredential| held.provider_id == provider_id && held.name == wanted.name;
         let held = self.held.credentials.iter().find(is_it);
-        let id = held.map_or_else(|| CredentialId::new(self.now).uuid(), |held| held.id);
-        let place = Place::of_credential(CredentialId(id), owner, &origin);
-        let has_same_secret = held.is_some_and(|held| holds(vault, held, wanted, place));
+        let id =
+            CredentialId(held.map_or_else(|| CredentialId::new(self.now).uuid(), |held| held.id));
+        let place = Place::of_credential(id, self.tx.owner(), &origin);
+        let has_same_secret = held.is_some() && self.holds(vault, id, wanted, place).await?;
         let is_same = held.is_some_and(|held| {
             (held.position, held.is_enabled) == (wanted.position, wanted.enabled)
         });
         if is_same && has_same_secret {
             return Ok(());
         }
-        let credential = HeldCredential {
+        let credential = NewCredential {
             id,
             provider_id,
-            name: wanted.name.clone(),
+            name: &wanted.name,
             position: wanted.position,
             is_enabled: wanted.enabled,
-            sealed: vault.seal(&wanted.secret, place)?,
+            sealed: &vault.seal(&wanted.secret, place)?,
         };
-        store::put_credential(&mut *self.conn, owner, &credential).await?;
+        store::credentials::put(self.tx, credential).await?;
         let detail = if held.is_some() && !has_same_secret {
             "another key"
         } else {
@@ -147,15 +155,26 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
+    /// Says whether a held key is the wanted one, sealed as it would be sealed today.
+    async fn holds(
+        &mut self,
+        vault: &Vault,
+        id: CredentialId,
+        wanted: &CredentialEntry,
+        place: Place<'_>,
+    ) -> Result<bool, ImportRefused> {
+        let held = store::credentials::sealed(self.tx, id.uuid()).await?;
+        Ok(held.is_some_and(|held| {
+            let opened = vault.open(&held.current, place);
+            held.current.sealing_key_id == vault.sealing_key_id()
+                && opened.is_ok_and(|secret| secret.expose() == wanted.secret.expose())
+        }))
+    }
+
     async fn write_offer(&mut self, wanted: &OfferEntry) -> Result<(), ImportRefused> {
         let name = wanted.key();
         let held = self.held.offers.get(&name);
-        let mut wanted = wanted.clone();
-        // A file that does not speak of the price leaves it as it is.
-        wanted.price = wanted.price.or(held.and_then(|held| held.entry.price));
-        let Some(change) = between("offer", &name, held, &wanted) else {
-            return Ok(());
-        };
+        let in_force = held.and_then(|held| held.entry.price.clone());
         let (Some(provider), Some(model)) = (
             self.providers.get(&wanted.provider).copied(),
             self.models.get(&wanted.model).copied(),
@@ -163,35 +182,72 @@ impl<'a> Importer<'a> {
             return Ok(());
         };
         let id = held.map_or_else(|| OfferId::new(self.now).uuid(), |held| held.id);
-        let owner = self.import.owner;
-        store::put_offer(&mut *self.conn, owner, id, provider, model, &wanted).await?;
-        let old = held.map(|held| &held.entry);
-        if let Some(price) = wanted
-            .price
-            .filter(|price| old.and_then(|old| old.price) != Some(*price))
-        {
-            self.write_price(id, &price).await?;
+        let mut others = wanted.clone();
+        // Its price is judged for itself. One the file does not speak of stays as it is.
+        others.price.clone_from(&in_force);
+        if let Some(change) = between("offer", &name, held, &others) {
+            store::offers::put(self.tx, id, provider, model, &others).await?;
+            let old = held.map_or(&[][..], |held| &held.entry.allowances);
+            self.write_allowances(provider, Some(id), old, &wanted.allowances)
+                .await?;
+            self.changes.push(change);
         }
-        let old = old.map_or(&[][..], |old| &old.allowances);
-        self.write_allowances(provider, Some(id), old, &wanted.allowances)
-            .await?;
-        self.changes.push(change);
+        let Some(price) = wanted
+            .price
+            .clone()
+            .filter(|price| in_force.as_ref() != Some(price))
+        else {
+            return Ok(());
+        };
+        let book = self.book().await?;
+        let stated = Stated {
+            offer: id,
+            tier: wanted.tier,
+            in_force: in_force.as_ref(),
+            entry: &price,
+            book,
+            from: None,
+        };
+        let verdict = take(self.tx, stated, self.now).await?;
+        self.note_price(&name, wanted.tier, in_force.as_ref(), &verdict, &price);
         Ok(())
     }
 
-    async fn write_price(&mut self, offer: Uuid, price: &Price) -> Result<(), ImportRefused> {
-        let owner = self.import.owner;
-        let book = match self.book {
-            Some(book) => book,
-            None => {
-                let id = OfferId::new(self.now).uuid();
-                let hash = content_hash(&self.import.file.offers);
-                store::price_book(&mut *self.conn, owner, id, &hash, self.import.source).await?
-            }
+    fn note_price(
+        &mut self,
+        name: &str,
+        tier: Tier,
+        was: Option<&PriceEntry>,
+        verdict: &Verdict,
+        price: &PriceEntry,
+    ) {
+        let kind = match verdict {
+            Verdict::Known => return,
+            // A free offer's price says nothing its tier does not say.
+            Verdict::Taken(_) if tier == Tier::Free && was.is_none() => return,
+            Verdict::Taken(_) | Verdict::Sourced if was.is_some() => ChangeKind::Changed,
+            Verdict::Taken(_) | Verdict::Sourced => ChangeKind::Added,
+            Verdict::Held(..) => ChangeKind::Quarantined,
         };
-        self.book = Some(book);
+        self.changes.push(Change {
+            kind,
+            what: "price",
+            name: name.to_owned(),
+            detail: verdict.told(was, price),
+        });
+    }
+
+    async fn book(&mut self) -> Result<Uuid, ImportRefused> {
+        if let Some(book) = self.book {
+            return Ok(book);
+        }
         let id = OfferId::new(self.now).uuid();
-        Ok(store::change_price(&mut *self.conn, owner, id, offer, book, price).await?)
+        let offers = self.import.file.offers.iter();
+        let prices = offers.filter_map(|offer| Some((offer.key(), &offer.price.as_ref()?.quote)));
+        let hash = content_hash(prices);
+        let book = store::price_books::known(self.tx, id, &hash, self.import.source).await?;
+        self.book = Some(book);
+        Ok(book)
     }
 
     async fn write_allowances(
@@ -208,8 +264,7 @@ impl<'a> Importer<'a> {
             .iter()
             .map(|entry| (AllowanceId::new(self.now).uuid(), entry));
         let entries: Vec<(Uuid, &AllowanceEntry)> = entries.collect();
-        let owner = self.import.owner;
-        Ok(store::put_allowances(&mut *self.conn, owner, provider, offer, &entries).await?)
+        Ok(store::allowances::put_all(self.tx, provider, offer, &entries).await?)
     }
 
     async fn write_alias(&mut self, wanted: &AliasEntry) -> Result<(), ImportRefused> {
@@ -223,58 +278,68 @@ impl<'a> Importer<'a> {
             .iter()
             .filter_map(|name| self.models.get(name).copied());
         let models: Vec<Uuid> = models.collect();
-        store::put_alias(&mut *self.conn, self.import.owner, id, wanted, &models).await?;
+        store::aliases::put(self.tx, id, wanted, &models).await?;
         self.changes.push(change);
         Ok(())
     }
 
-    /// Takes out what the file does not name; a model or provider that an offer or alias of it names stays.
-    async fn prune(&mut self) -> Result<(), ImportRefused> {
-        let (file, held) = (self.import.file, self.held);
-        let offers: BTreeSet<String> = file.offers.iter().map(OfferEntry::key).collect();
-        let aliases: BTreeSet<String> = file.aliases.iter().map(|one| one.name.clone()).collect();
-        let providers = file.providers.iter().map(|one| &one.name);
-        let providers = providers.chain(file.offers.iter().map(|one| &one.provider));
-        let providers: BTreeSet<String> = providers.cloned().collect();
-        let models = file.models.iter().map(|one| &one.name);
-        let models = models.chain(file.offers.iter().map(|one| &one.model));
-        let models = models.chain(file.aliases.iter().flat_map(|one| &one.models));
-        let models: BTreeSet<String> = models.cloned().collect();
-        self.retire(Retired::Alias, "alias", &held.aliases, &aliases)
-            .await?;
-        self.retire(Retired::Offer, "offer", &held.offers, &offers)
-            .await?;
-        self.retire(Retired::Provider, "provider", &held.providers, &providers)
-            .await?;
-        self.retire(Retired::Model, "model", &held.models, &models)
-            .await
-    }
-
-    async fn retire<T>(
-        &mut self,
-        retired: Retired,
-        what: &'static str,
-        held: &BTreeMap<String, Held<T>>,
-        kept: &BTreeSet<String>,
-    ) -> Result<(), ImportRefused> {
-        for (name, row) in held.iter().filter(|(name, _)| !kept.contains(*name)) {
-            store::retire(&mut *self.conn, retired, row.id).await?;
-            self.changes.push(Change {
-                kind: ChangeKind::Removed,
-                what,
-                name: name.clone(),
-                detail: String::new(),
-            });
+    async fn write_substitute(&mut self, wanted: &SubstituteEntry) -> Result<(), ImportRefused> {
+        let held = self.held.substitutes.get(&wanted.key());
+        let Some(change) = between("substitute", &wanted.key(), held, wanted) else {
+            return Ok(());
+        };
+        let id = held.map_or_else(|| ModelId::new(self.now).uuid(), |held| held.id);
+        if let (Some(model), Some(substitute)) = (
+            self.models.get(&wanted.model).copied(),
+            self.models.get(&wanted.substitute).copied(),
+        ) {
+            store::substitutes::put(self.tx, id, model, substitute, wanted).await?;
+            self.changes.push(change);
         }
         Ok(())
     }
+
+    /// Takes out what the file does not name; a model or provider that another entry of it names stays.
+    async fn prune(&mut self) -> Result<(), ImportRefused> {
+        let (file, held) = (self.import.file, self.held);
+        let kept = super::kept::Kept::by(file);
+        for (id, name) in gone(&held.aliases, &kept.aliases) {
+            store::aliases::retire(self.tx, id).await?;
+            self.note_removed("alias", name);
+        }
+        for (id, name) in gone(&held.substitutes, &kept.substitutes) {
+            store::substitutes::retire(self.tx, id).await?;
+            self.note_removed("substitute", name);
+        }
+        for (id, name) in gone(&held.offers, &kept.offers) {
+            store::offers::retire(self.tx, id).await?;
+            self.note_removed("offer", name);
+        }
+        for (id, name) in gone(&held.providers, &kept.providers) {
+            store::providers::retire(self.tx, id).await?;
+            self.note_removed("provider", name);
+        }
+        for (id, name) in gone(&held.models, &kept.models) {
+            store::models::retire(self.tx, id).await?;
+            self.note_removed("model", name);
+        }
+        Ok(())
+    }
+
+    fn note_removed(&mut self, what: &'static str, name: String) {
+        self.changes.push(Change {
+            kind: ChangeKind::Removed,
+            what,
+            name,
+            detail: String::new(),
+        });
+    }
 }
 
-/// Says whether a held key is the wanted one, sealed as it would be sealed today.
-fn holds(vault: &Vault, held: &HeldCredential, wanted: &CredentialEntry, place: Place<'_>) -> bool {
-    let opened = vault.open(&held.sealed, place);
-    held.sealed.sealing_key_id == vault.sealing_key_id()
-        && opened.is_ok_and(|secret| secret.expose() == wanted.secret.expose())
+/// Returns what is held and not kept.
+fn gone<T>(held: &BTreeMap<String, Held<T>>, kept: &BTreeSet<String>) -> Vec<(Uuid, String)> {
+    let gone = held.iter().filter(|(name, _)| !kept.contains(*name));
+    gone.map(|(name, held)| (held.id, name.clone())).collect()
 }
 
 fn ids<T>(
@@ -283,17 +348,4 @@ fn ids<T>(
 ) -> BTreeMap<String, Uuid> {
     let all = shared.iter().chain(own);
     all.map(|(name, held)| (name.clone(), held.id)).collect()
-}
-
-/// The same prices give the same hash, in whatever order the file lists them.
-fn content_hash(offers: &[OfferEntry]) -> [u8; 32] {
-    let mut lines: Vec<String> = offers
-        .iter()
-        .filter_map(|offer| {
-            let price = serde_json::to_string(&offer.price?).ok()?;
-            Some(format!("{}\t{price}\n", offer.key()))
-        })
-        .collect();
-    lines.sort_unstable();
-    Sha256::digest(lines.concat()).into()
 }

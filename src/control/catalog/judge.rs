@@ -84,6 +84,16 @@ fn strangers(import: &Import<'_>, held: &Holdings, shared: &Holdings, faults: &m
             );
         }
     }
+    for one in &file.substitutes {
+        let path = format!("substitutes.{}", one.key());
+        must_be(&models, &one.model, format!("{path}.model"), "models");
+        must_be(
+            &models,
+            &one.substitute,
+            format!("{path}.substitute"),
+            "models",
+        );
+    }
     for key in &file.credentials {
         let path = format!("credentials.{}.provider", key.provider);
         must_be(&providers, &key.provider, path, "providers");

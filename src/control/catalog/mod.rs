@@ -1,30 +1,43 @@
-//! The catalog, as operators change it: a file is compared with the books, and only what differs is written.
+//! The catalog, as people and operators change it: one thing at a time, or by a file that is compared with the books.
 
+pub mod access;
+pub mod aliases;
+pub mod allowances;
+pub mod credentials;
+pub mod models;
+pub mod offers;
+pub mod prices;
+pub mod providers;
+pub mod quarantine;
+pub mod refused;
+pub mod sealing;
+pub mod substitutes;
+
+mod book;
 mod change;
 mod importer;
 mod judge;
+mod kept;
+mod trail;
 
 use serde_json::json;
 
-pub use self::change::{Change, ChangeKind};
 use self::importer::Importer;
+pub use self::{
+    change::{Change, ChangeKind},
+    refused::CatalogRefused,
+};
 use crate::{
     audit::{self, By, Event},
     base::{Fault, OrganizationId},
-    catalog::{
-        CatalogFile, Holdings, Vault,
-        store::{act_for_everybody, wait_for_other_imports},
-        vault::NotSealed,
-    },
+    catalog::{CatalogFile, Holdings, Vault, store::wait_for_others, vault::NotSealed},
     egress::Guard,
-    store::{Conn, StoreError},
+    store::{OwnerTx, StoreError},
 };
 
 /// A file on its way into the books.
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'a> {
-    /// Whose catalog it changes; `None` is the platform's.
-    pub owner: Option<OrganizationId>,
     /// What is to hold afterwards.
     pub file: &'a CatalogFile,
     /// Where the file came from, for the price book.
@@ -33,7 +46,7 @@ pub struct Import<'a> {
     pub vault: Option<&'a Vault>,
     /// Says which providers may be reached.
     pub guard: &'a Guard,
-    /// Whether models, providers, offers and aliases that the file does not name are taken out.
+    /// Whether models, providers, offers, aliases and substitutes that the file does not name are taken out.
     pub is_pruning: bool,
 }
 
@@ -46,6 +59,9 @@ pub enum ImportRefused {
     /// There is no such organization.
     #[error("there is no such organization")]
     NoOrganization,
+    /// The organization may not have providers of its own.
+    #[error("this organization may not have providers of its own")]
+    NoCustomProviders,
     /// A provider's key could not be sealed.
     #[error("a provider's key could not be sealed")]
     NotSealed(#[from] NotSealed),
@@ -67,44 +83,56 @@ impl From<StoreError> for ImportRefused {
 
 /// Makes the books say what the file says, and returns what that changed; twice in a row, the second changes nothing.
 ///
-/// The transaction must be the caller's own, and its organization the owner's; rolled back, it was a rehearsal.
+/// Whose catalog it is, is the transaction's; rolled back, it was a rehearsal.
 ///
 /// # Errors
 /// See [`ImportRefused`]; the transaction must be rolled back then.
 pub async fn import(
-    conn: &mut Conn,
+    tx: &mut OwnerTx,
     import: &Import<'_>,
     by: By,
 ) -> Result<Vec<Change>, ImportRefused> {
-    act_for_everybody(&mut *conn).await?;
-    wait_for_other_imports(&mut *conn).await?;
-    let held = Holdings::read(&mut *conn, import.owner).await?;
-    let shared = match import.owner {
-        Some(_) => Holdings::read(&mut *conn, None).await?,
+    wait_for_others(tx).await?;
+    let owner = tx.owner();
+    let held = Holdings::read(tx, owner).await?;
+    let shared = match owner {
+        Some(_) => Holdings::read(tx, None).await?,
         None => Holdings::default(),
     };
+    if let Some(owner) = owner
+        && brings_providers(import.file, &held)
+        && !crate::catalog::store::providers::may_have_own(tx, owner).await?
+    {
+        return Err(ImportRefused::NoCustomProviders);
+    }
     let faults = judge::faults(import, &held, &shared);
     if !faults.is_empty() {
         return Err(ImportRefused::Faulty(faults));
     }
-    let mut importer = Importer::new(&mut *conn, *import, &held, &shared, by.now);
+    let mut importer = Importer::new(tx, *import, &held, &shared, by.now);
     importer.write().await?;
     let changes = importer.changes;
     if !changes.is_empty() {
-        audit::store::record(conn, by, &event(import, &changes)).await?;
+        let event = event(owner, import, &changes);
+        audit::store::record(tx, by, &event).await?;
     }
     Ok(changes)
+}
+
+fn brings_providers(file: &CatalogFile, held: &Holdings) -> bool {
+    let mut providers = file.providers.iter();
+    providers.any(|one| !held.providers.contains_key(&one.name))
 }
 
 /// How many changes the audit log spells out.
 const TOLD: usize = 200;
 
-fn event(import: &Import<'_>, changes: &[Change]) -> Event {
+fn event(owner: Option<OrganizationId>, import: &Import<'_>, changes: &[Change]) -> Event {
     let told: Vec<String> = changes.iter().take(TOLD).map(ToString::to_string).collect();
     Event {
         action: "catalog.import",
         target_kind: "catalog",
-        target_id: import.owner.map(OrganizationId::uuid),
+        target_id: owner.map(OrganizationId::uuid),
         details: json!({ "source": import.source, "count": changes.len(), "changes": told }),
     }
 }

@@ -1,5 +1,7 @@
 //! The order of a plan, who is out of it, and what a caller is told when nothing is left.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -39,7 +41,11 @@ fn resolved(models: &[&Arc<Model>], offers: impl IntoIterator<Item = Offer>) -> 
         name: "all".to_owned(),
         models: models.iter().map(|model| model.id).collect(),
     };
-    let catalog = Catalog::new(offers.into_iter().map(Arc::new).collect(), &[alias]);
+    let catalog = Catalog::new(
+        offers.into_iter().map(Arc::new).collect(),
+        &[alias],
+        HashMap::new(),
+    );
     catalog.resolve(organization(1), "all").unwrap()
 }
 

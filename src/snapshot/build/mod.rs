@@ -9,7 +9,8 @@ use std::{
 use super::{
     Counts, Snapshot,
     rows::{
-        AliasRow, AllowanceRow, CredentialRow, Document, ModelRow, OfferRow, ProviderRow, rows,
+        AliasRow, AllowanceRow, CredentialRow, Document, ModelAccessRow, ModelRow, OfferRow,
+        ProviderAccessRow, ProviderRow, SubstituteRow, rows, wishes,
     },
 };
 use crate::{
@@ -98,6 +99,11 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
     let offers = rows::<OfferRow>("offers", &document.offers, left)?;
     let allowances = rows::<AllowanceRow>("allowances", &document.allowances, left)?;
     let aliases = rows::<AliasRow>("aliases", &document.aliases, left)?;
+    let substitutes = rows::<SubstituteRow>("substitutes", &document.substitutes, left)?;
+    let model_access = rows::<ModelAccessRow>("model_access", &document.model_access, left)?;
+    let provider_access =
+        rows::<ProviderAccessRow>("provider_access", &document.provider_access, left)?;
+    let wishes = wishes(substitutes, model_access, provider_access);
     let keys = Keys::open(&providers, credentials, vault, left)?;
     let shelf = Shelf {
         providers: unique(
@@ -122,7 +128,8 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
     Ok(Snapshot {
         seq: document.seq,
         taken_at,
-        catalog: Catalog::new(offers.into_values().collect(), &aliases),
+        catalog: Catalog::new(offers.into_values().collect(), &aliases, wishes),
+        changes_at: document.changes_at_ms.map(Moment::from_millis),
         counts,
     })
 }
@@ -265,9 +272,10 @@ impl Keys {
         let mut credentials = self.opened.get(&row.id).cloned().unwrap_or_default();
         credentials.sort_by_key(|one| one.organization_id);
         let has_lost_keys = credentials.is_empty() && self.wanting.contains(&row.id);
+        let lacks_key = row.requires_key && credentials.is_empty();
         let needs_key = row.quirks.auth != Auth::None;
         let stocked = Stocked {
-            is_usable: row.is_enabled && !(has_lost_keys && needs_key),
+            is_usable: row.is_enabled && !((has_lost_keys || lacks_key) && needs_key),
             provider: Arc::new(Provider {
                 id: row.id,
                 organization_id: row.organization_id,

@@ -25,6 +25,7 @@ use synaxis::{
     audit::{Actor, By},
     base::{Clock, OrganizationId, Secret, tasks::Tasks},
     control::{identity::Door, organizations},
+    egress::{self, Guard},
     identity::{self, mail},
     store::{Vault, postgres::Role},
 };
@@ -124,7 +125,8 @@ async fn api(settings: Settings) -> Api {
     let postgres = database.open(Role::Admin);
     let (door, mail) = (identity::Settings::default(), mail::Settings::default());
     let door = Door::open(door, &mail, vault(), postgres, &Tasks::default()).expect("a door");
-    let plane = Plane::new(settings, door, vault(), metrics, stopping);
+    let guard = Guard::new(egress::Settings::default(), Clock::System);
+    let plane = Plane::new(settings, door, vault(), guard, metrics, stopping);
     let doors = Doors::new()
         .at(Access::Public, routes!(make_thing))
         .at(Access::Public, routes!(panic_now))
