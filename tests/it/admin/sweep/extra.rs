@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    document::Operation,
-    world::{World, world},
-};
+use super::{document::Operation, world::World};
 
 /// What a caller might try to slip in.
 const EXTRA: [&str; 8] = [
@@ -19,16 +16,15 @@ const EXTRA: [&str; 8] = [
     "permissions_x",
 ];
 
-#[tokio::test]
-async fn fields_that_no_schema_has_are_refused_in_every_body() {
-    let world = world().await;
+/// Fields that no schema has are refused in every body.
+pub async fn sweep(world: &World) -> Vec<String> {
     let mut faults = Vec::new();
     let mut tried = 0;
     for operation in &world.operations {
         let Some(schema) = &operation.body else {
             continue;
         };
-        let body = world.body(operation, &world.ours.ids).unwrap_or(json!({}));
+        let (body, _) = world.body(operation, &world.ours.ids);
         for place in objects(&body) {
             for extra in EXTRA {
                 if is_known(world, schema, &place, extra) {
@@ -42,8 +38,8 @@ async fn fields_that_no_schema_has_are_refused_in_every_body() {
             }
         }
     }
-    assert!(faults.is_empty(), "{faults:#?}");
     assert!(0 < tried);
+    faults
 }
 
 /// Says how an extra field was taken, unless it was refused by its name.

@@ -68,7 +68,9 @@ pub async fn ids(admin: &TestAdmin, tenant: &Tenant) -> Ids {
 /// A body for an operation whose schema does not tell all that it asks for. Ids are filled in by their names.
 pub fn body(operation: &str) -> Option<Value> {
     Some(match operation {
-        "create_organization" => json!({"name": "Sweep"}),
+        "create_substitute" | "create_platform_substitute" => {
+            json!({"model_id": "{model_id}", "substitute_id": "{other_model_id}"})
+        }
         _ => return None,
     })
 }
@@ -89,3 +91,6 @@ pub async fn permissions(admin: &TestAdmin, rank: &str) -> Vec<String> {
     .await
     .expect("permissions")
 }
+
+/// What there must be two of: the operation that makes it, the second's name, and the parameter that names it.
+pub const OTHERS: [(&str, &str, &str); 1] = [("create_model", "sample-other", "other_model_id")];

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::{
     document::{Document, Operation},
@@ -101,8 +100,28 @@ impl World {
                 }
             }
             left = still;
+            self.add_others(tenant, &mut ids).await;
             if left.is_empty() || left.len() == before {
                 return ids;
+            }
+        }
+    }
+
+    /// Makes a second of what some operations name two of.
+    async fn add_others(&self, tenant: &Tenant, ids: &mut Ids) {
+        for (id, name, other) in given::OTHERS {
+            let operation = self.operations.iter().find(|one| one.id == id);
+            let Some(operation) = operation.filter(|_| !ids.contains_key(other)) else {
+                continue;
+            };
+            let (mut body, is_whole) = self.body(operation, ids);
+            body["name"] = json!(name);
+            let path = operation.filled(|name| ids.get(name).cloned().unwrap_or_default());
+            let reply = self
+                .ask(&tenant.owner, &operation.method, &path, Some(&body))
+                .await;
+            if let Some(id) = made(&reply.json()).filter(|_| is_whole) {
+                ids.insert(other.to_owned(), id);
             }
         }
     }
@@ -144,16 +163,15 @@ impl World {
         (reply.status == 201).then(|| made(&reply.json()))?
     }
 
-    /// A body the operation takes, naming what `ids` knows; nothing when it names what they do not.
-    pub fn body(&self, operation: &Operation, ids: &Ids) -> Option<Value> {
+    /// A body the operation takes, naming what `ids` knows and nobody's id elsewhere; says whether they knew all.
+    pub fn body(&self, operation: &Operation, ids: &Ids) -> (Value, bool) {
         let Some(schema) = &operation.body else {
-            return Some(Value::Null);
+            return (Value::Null, true);
         };
-        let mut body = self.document.sample("body", schema);
-        if let Some(given) = given::body(&operation.id) {
-            body = given;
-        }
-        fill_in(&mut body, ids).then_some(body)
+        let sampled = || self.document.sample("body", schema);
+        let mut body = given::body(&operation.id).unwrap_or_else(sampled);
+        let is_whole = fill_in(&mut body, ids);
+        (body, is_whole)
     }
 
     /// Asks as somebody.
@@ -182,52 +200,63 @@ impl World {
             if self.ours.ids.contains_key(&name) {
                 continue;
             }
-            let body = self.body(operation, &self.ours.ids);
-            let told = match &body {
-                Some(body) => {
-                    let path = operation
-                        .filled(|name| self.ours.ids.get(name).cloned().unwrap_or_default());
-                    let reply = self
-                        .ask(&self.ours.owner, &operation.method, &path, Some(body))
-                        .await;
-                    format!("{} {}", reply.status, reply.text)
-                }
-                None => "its body names what was not made".to_owned(),
-            };
-            missing.push(format!("{name} by {}: {body:?} → {told}", operation.id));
+            let (body, _) = self.body(operation, &self.ours.ids);
+            let path =
+                operation.filled(|name| self.ours.ids.get(name).cloned().unwrap_or_default());
+            let reply = self
+                .ask(&self.ours.owner, &operation.method, &path, Some(&body))
+                .await;
+            missing.push(format!(
+                "{name} by {}: {body} → {} {}",
+                operation.id, reply.status, reply.text
+            ));
         }
         missing
     }
 }
 
-/// The world all sweeps share: making one takes seconds.
-pub async fn world() -> &'static World {
-    static WORLD: OnceCell<World> = OnceCell::const_new();
-    WORLD.get_or_init(World::make).await
-}
-
-/// Replaces every id that a field names by the one that was made; says whether all are known.
-pub fn fill_in(body: &mut Value, ids: &Ids) -> bool {
+/// Puts in every id that a field names, or that stands in braces; says whether all were known.
+fn fill_in(body: &mut Value, ids: &Ids) -> bool {
     match body {
-        Value::Object(fields) => fields.iter_mut().all(|(name, value)| {
-            let single = name.strip_suffix("_ids").map(|stem| format!("{stem}_id"));
-            match (ids.get(name), single) {
-                _ if name == "id" || !value.is_string() && !value.is_array() => fill_in(value, ids),
-                (Some(id), _) => {
-                    *value = json!(id);
-                    true
-                }
-                (None, Some(single)) => ids.get(&single).is_some_and(|id| {
-                    *value = json!([id]);
-                    true
-                }),
-                (None, None) if name.ends_with("_id") => false,
-                (None, None) => fill_in(value, ids),
-            }
+        Value::Object(fields) => fields.iter_mut().fold(true, |is_whole, (name, value)| {
+            fill_in_field(name, value, ids) && is_whole
         }),
-        Value::Array(list) => list.iter_mut().all(|value| fill_in(value, ids)),
+        Value::Array(list) => list
+            .iter_mut()
+            .fold(true, |is_whole, value| fill_in(value, ids) && is_whole),
+        Value::String(text) => match text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'))
+        {
+            Some(name) => {
+                let known = ids.get(name).cloned();
+                let is_known = known.is_some();
+                *body = json!(known.unwrap_or_else(|| NOWHERE.to_owned()));
+                is_known
+            }
+            None => true,
+        },
         _ => true,
     }
+}
+
+fn fill_in_field(name: &str, value: &mut Value, ids: &Ids) -> bool {
+    let is_braced = |value: &Value| value.as_str().is_some_and(|text| text.starts_with('{'));
+    let one = name.strip_suffix("_ids").map(|stem| format!("{stem}_id"));
+    match one {
+        Some(one)
+            if value
+                .as_array()
+                .is_some_and(|list| !list.iter().any(is_braced)) =>
+        {
+            *value = json!([format!("{{{one}}}")]);
+        }
+        None if name.ends_with("_id") && value.is_string() && !is_braced(value) => {
+            *value = json!(format!("{{{name}}}"));
+        }
+        _ => {}
+    }
+    fill_in(value, ids)
 }
 
 /// The id of what was made, wherever the answer has it.
