@@ -125,6 +125,11 @@ impl Planes {
             ("admin.listen", self.admin.to_string()),
             ("admin.operations_listen", self.admin_metrics.to_string()),
             ("admin.drain_s", DRAIN_S.to_string()),
+            (
+                "identity.public_url",
+                format!("http://{}", reachable(self.admin)),
+            ),
+            ("mail.folder", place("mail")),
             ("usage.spool_dir", place("spool")),
             ("egress.allow", allowed.join(",")),
         ];

@@ -259,7 +259,7 @@ async fn anothers_thing_in_a_body_or_a_filter_looks_like_none(world: &World) -> 
                     let path = operation.filled(|name| ours[name].clone());
                     let query = required_query(world, operation);
                     let sign = if query.is_empty() { "?" } else { "&" };
-                    format!("body: {path}{query}{sign}{name}={id}")
+                    format!("{path}{query}{sign}{name}={id}")
                 };
                 let real = world
                     .ask(owner, &operation.method, &filter(foreign), None)
