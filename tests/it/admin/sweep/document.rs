@@ -191,7 +191,7 @@ fn word(name: &str, schema: &Value) -> String {
         "date" => "2035-01-01".to_owned(),
         "email" => "nobody@example.com".to_owned(),
         "uri" => "https://api.example.com/v1".to_owned(),
-        "password" => "a long and winding secret 7".to_owned(),
+        "password" => "a-long-and-winding-secret-7".to_owned(),
         _ => match name {
             "email" => "nobody@example.com".to_owned(),
             "base_url" | "url" => "https://api.example.com/v1".to_owned(),
@@ -206,7 +206,8 @@ fn word(name: &str, schema: &Value) -> String {
     }
 }
 
-fn merged(one: Value, other: Value) -> Value {
+/// Two objects as one; of two values of a field, the second.
+pub fn merged(one: Value, other: Value) -> Value {
     match (one, other) {
         (Value::Object(mut one), Value::Object(other)) => {
             one.extend(other);

@@ -65,14 +65,38 @@ pub async fn ids(admin: &TestAdmin, tenant: &Tenant) -> Ids {
     .into()
 }
 
-/// A body for an operation whose schema does not tell all that it asks for. Ids are filled in by their names.
-pub fn body(operation: &str) -> Option<Value> {
-    Some(match operation {
+/// What only follows from what was made.
+pub async fn later(admin: &TestAdmin, tenant: &Tenant, ids: &Ids) -> Ids {
+    let Some(offer) = ids.get("offer_id") else {
+        return Ids::new();
+    };
+    let mut books = admin.database.connect().await;
+    let id: String = sqlx::query_scalar(
+        "with book as (
+             insert into platform.price_books (id, organization_id, content_hash)
+             values (gen_random_uuid(), $1::uuid, sha256(convert_to($1, 'utf8')))
+             returning id)
+         insert into platform.quarantined_prices (id, organization_id, offer_id, price_book_id, reason, input, output)
+         select gen_random_uuid(), $1::uuid, $2::uuid, book.id, 'jump', 1000, 1000 from book
+         returning id::text",
+    )
+    .bind(&tenant.id)
+    .bind(offer)
+    .fetch_one(&mut books)
+    .await
+    .expect("a held price");
+    [("quarantined_price_id".to_owned(), id)].into()
+}
+
+/// Fields of a body that a schema does not tell, or not enough of. Ids are put in by their names, or in braces.
+pub fn fields(operation: &str) -> Value {
+    match operation {
+        "create_offer" => json!({"tier": "paid"}),
         "create_substitute" | "create_platform_substitute" => {
             json!({"model_id": "{model_id}", "substitute_id": "{other_model_id}"})
         }
-        _ => return None,
-    })
+        _ => json!({}),
+    }
 }
 
 /// Parameters that name what belongs to the platform or to a person, which other sweeps cover.

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    document::{Document, Operation},
+    document::{Document, Operation, merged},
     given,
 };
 use crate::{
@@ -102,6 +102,7 @@ impl World {
             left = still;
             self.add_others(tenant, &mut ids).await;
             if left.is_empty() || left.len() == before {
+                ids.extend(given::later(&self.admin, tenant, &ids).await);
                 return ids;
             }
         }
@@ -148,12 +149,12 @@ impl World {
     }
 
     async fn create(&self, operation: &Operation, tenant: &Tenant, ids: &Ids) -> Option<String> {
-        let known = operation
+        let (body, is_whole) = self.body(operation, ids);
+        let is_there = operation
             .parameters()
             .iter()
             .all(|name| ids.contains_key(name));
-        let body = self.body(operation, ids)?;
-        if !known {
+        if !is_there || !is_whole {
             return None;
         }
         let path = operation.filled(|name| ids[name].clone());
@@ -168,8 +169,8 @@ impl World {
         let Some(schema) = &operation.body else {
             return (Value::Null, true);
         };
-        let sampled = || self.document.sample("body", schema);
-        let mut body = given::body(&operation.id).unwrap_or_else(sampled);
+        let sampled = self.document.sample("body", schema);
+        let mut body = merged(sampled, given::fields(&operation.id));
         let is_whole = fill_in(&mut body, ids);
         (body, is_whole)
     }
@@ -221,9 +222,10 @@ fn fill_in(body: &mut Value, ids: &Ids) -> bool {
         Value::Object(fields) => fields.iter_mut().fold(true, |is_whole, (name, value)| {
             fill_in_field(name, value, ids) && is_whole
         }),
-        Value::Array(list) => list
-            .iter_mut()
-            .fold(true, |is_whole, value| fill_in(value, ids) && is_whole),
+        Value::Array(list) => {
+            let unknown = list.iter_mut().filter_map(|value| (!fill_in(value, ids)).then_some(()));
+            unknown.count() == 0
+        }
         Value::String(text) => match text
             .strip_prefix('{')
             .and_then(|text| text.strip_suffix('}'))
