@@ -132,13 +132,17 @@ impl Planes {
             ("mail.folder", place("mail")),
             ("usage.spool_dir", place("spool")),
             ("egress.allow", allowed.join(",")),
+            ("retention.checkpoint_folder", place("checkpoints")),
         ];
         let flags = config_args.settings.iter().cloned();
         let told = told
             .into_iter()
             .map(|(path, value)| (path.to_owned(), value));
+        let agent = servers.agent_password.iter();
+        let agent = agent.map(|word| ("database.agent_password".to_owned(), word.clone()));
         flags
             .chain(told)
+            .chain(agent)
             .map(|(path, value)| (variable_name(&path), value))
             .collect()
     }
