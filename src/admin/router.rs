@@ -1,7 +1,7 @@
 //! Every route of the sidecar, on one page, each with who may use it.
 
 use axum::{Router, http::header, routing::get};
-use utoipa::openapi::OpenApi;
+use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
     doors::{Doors, Table},
     error::ApiError,
     fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
-    me, members, mfa, nodes, oidc, organization_settings, organizations, password_policy, passwords,
-    requests, roles, savings, security, sessions, signing_keys, tenants,
+    me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
+    passwords, requests, roles, savings, security, sessions, signing_keys, tenants,
     throttle::Throttle,
     usage, version,
 };
@@ -291,9 +291,9 @@ fn insight(page: Doors) -> Doors {
 
 /// Returns the OpenAPI document of all operations.
 #[must_use]
-pub fn document() -> OpenApi {
+pub fn document() -> Value {
     let (_, _, document) = doors().open();
-    document
+    openapi::settled(&document)
 }
 
 /// Returns who may use which operation.
@@ -306,7 +306,7 @@ pub fn table() -> Table {
 /// Returns what the public listener serves.
 pub fn api(plane: Plane) -> Router {
     let (operations, table, document) = doors().open();
-    let document = serde_json::to_string(&document).unwrap_or_default();
+    let document = openapi::settled(&document).to_string();
     let kind = [(header::CONTENT_TYPE, "application/json")];
     let everything = layers::around_operations(operations, &plane)
         .route("/api/openapi.json", get(async move || (kind, document)))

@@ -3,3 +3,4 @@
 mod connections;
 mod layers;
 mod shell;
+mod sweep;
