@@ -1,6 +1,6 @@
 //! People at the door of the admin API: a running sidecar, real mail in a folder, real Postgres.
 
-mod people;
+pub mod people;
 
 mod register;
 mod sessions;
