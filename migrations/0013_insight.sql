@@ -427,7 +427,7 @@ begin
     -- The totals know one side of a call, and which organizations have some model, provider or offer.
     select coalesce(array_agg(distinct s), '{}') into sides
     from unnest(narrowed || side) s
-    where s <> 'organization' or organization is null;
+    where s is not null and (s <> 'organization' or organization is null);
     if side is not null then
         value_of := 'u.' || (columns ->> side);
         total_value := case when side = 'organization' and (organization is not null or sides <> array[side])

@@ -110,7 +110,7 @@ pub struct PlatformHealthView {
     get,
     path = "/api/v1/organizations/{organization_id}/health/offers",
     tag = "health",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), ListQuery),
     responses((status = 200, description = "A page of offers.", body = Listed<OfferHealthView>), Problems)
 )]
 pub async fn list_offer_health(
@@ -130,6 +130,7 @@ pub async fn list_offer_health(
     get,
     path = "/api/v1/platform/health/offers",
     tag = "platform",
+    params(ListQuery),
     responses((status = 200, description = "A page of offers.", body = Listed<OfferHealthView>), Problems)
 )]
 pub async fn list_platform_offer_health(

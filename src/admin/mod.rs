@@ -37,10 +37,15 @@ pub mod auth;
 pub mod cookie;
 pub mod fitness;
 pub mod jwks;
+pub mod me;
+pub mod mfa;
 pub mod nodes;
+pub mod passwords;
 pub mod requests;
 pub mod savings;
 pub mod security;
+pub mod sessions;
+pub mod signing_keys;
 pub mod usage;
 pub mod version;
 

@@ -67,6 +67,7 @@ impl From<Node> for NodeView {
     get,
     path = "/api/v1/platform/nodes",
     tag = "platform",
+    params(ListQuery),
     responses((status = 200, description = "A page of processes.", body = Listed<NodeView>), Problems)
 )]
 pub async fn list_nodes(

@@ -10,64 +10,100 @@ use super::{
     audit, auth, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
-    fitness, health, jwks, layers, nodes, requests, savings, security,
+    fitness, health, jwks, layers, me, mfa, nodes, passwords, requests, savings, security,
+    sessions, signing_keys,
     throttle::Throttle,
     usage, version,
 };
 use crate::tenancy::Permission;
 
-/// Every operation of the API. A new one is one line here.
+/// Every operation of the API. A new one is one line in one of the groups.
 fn doors() -> Doors {
-    let page = Doors::new()
-        .at(Access::Public, routes!(version::show_version))
-        .at(Access::Public, routes!(jwks::show_jwks))
+    let page = Doors::new().at(Access::Public, routes!(version::show_version));
+    let page = one_self(entrance(page));
+    insight(catalog::of_platform(catalog::of_organizations(records(
+        page,
+    ))))
+}
+
+/// How people get in and out.
+fn entrance(page: Doors) -> Doors {
+    page.at(Access::Public, routes!(jwks::show_jwks))
         .throttled(Throttle::Registration, routes!(auth::register))
         .throttled(Throttle::Reset, routes!(auth::verify_email))
         .throttled(Throttle::Reset, routes!(auth::resend_verification))
         .throttled(Throttle::SignIn, routes!(auth::login))
+        .throttled(Throttle::SignIn, routes!(mfa::show_second_factor))
+        // A session that is under way goes on whoever else tries from its network.
         .at(Access::Public, routes!(auth::refresh))
         .at(Access::SignedIn, routes!(auth::logout))
-        .at(
-            Access::Member(Permission::AuditRead),
-            routes!(audit::list_audit_logs),
-        )
-        .at(
-            Access::Member(Permission::AuditRead),
-            routes!(audit::export_audit_logs),
-        )
-        .at(
-            Access::Member(Permission::AuditRead),
-            routes!(audit::verify_audit_logs),
-        )
-        .at(
-            Access::Member(Permission::AuditRead),
-            routes!(audit::show_audit_checkpoint),
-        )
-        .at(
-            Access::Member(Permission::SecurityRead),
-            routes!(security::list_security_findings),
-        )
-        .at(
-            Access::Platform,
-            routes!(audit::platform::list_platform_audit_logs),
-        )
-        .at(
-            Access::Platform,
-            routes!(audit::platform::export_platform_audit_logs),
-        )
-        .at(
-            Access::Platform,
-            routes!(audit::platform::verify_platform_audit_logs),
-        )
-        .at(
-            Access::Platform,
-            routes!(audit::platform::show_platform_audit_checkpoint),
-        )
-        .at(
-            Access::Platform,
-            routes!(security::list_platform_security_findings),
-        );
-    insight(catalog::of_platform(catalog::of_organizations(page)))
+        .throttled(Throttle::Reset, routes!(passwords::forgot_password))
+        .throttled(Throttle::Reset, routes!(passwords::reset_password))
+        .at(Access::Platform, routes!(signing_keys::list_signing_keys))
+        .at(Access::Platform, routes!(signing_keys::rotate_signing_key))
+        .at(Access::Platform, routes!(signing_keys::revoke_signing_key))
+}
+
+/// What is a person's own.
+fn one_self(page: Doors) -> Doors {
+    page.at(Access::SignedIn, routes!(me::show_me))
+        .at(Access::SignedIn, routes!(me::change_me))
+        .at(Access::SignedIn, routes!(me::delete_me))
+        .at(Access::SignedIn, routes!(me::change_email))
+        .at(Access::SignedIn, routes!(me::export_me))
+        .at(Access::SignedIn, routes!(passwords::change_password))
+        .at(Access::SignedIn, routes!(sessions::list_sessions))
+        .at(Access::SignedIn, routes!(sessions::end_session))
+        .at(Access::SignedIn, routes!(sessions::logout_everywhere))
+        .at(Access::SignedIn, routes!(mfa::show_mfa))
+        .at(Access::SignedIn, routes!(mfa::enrol_totp))
+        .at(Access::SignedIn, routes!(mfa::confirm_totp))
+        .at(Access::SignedIn, routes!(mfa::disable_totp))
+        .at(Access::SignedIn, routes!(mfa::renew_recovery_codes))
+}
+
+/// What was done, and what weakens us.
+fn records(page: Doors) -> Doors {
+    page.at(
+        Access::Member(Permission::AuditRead),
+        routes!(audit::list_audit_logs),
+    )
+    .at(
+        Access::Member(Permission::AuditRead),
+        routes!(audit::export_audit_logs),
+    )
+    .at(
+        Access::Member(Permission::AuditRead),
+        routes!(audit::verify_audit_logs),
+    )
+    .at(
+        Access::Member(Permission::AuditRead),
+        routes!(audit::show_audit_checkpoint),
+    )
+    .at(
+        Access::Member(Permission::SecurityRead),
+        routes!(security::list_security_findings),
+    )
+    .at(
+        Access::Platform,
+        routes!(audit::platform::list_platform_audit_logs),
+    )
+    .at(
+        Access::Platform,
+        routes!(audit::platform::export_platform_audit_logs),
+    )
+    .at(
+        Access::Platform,
+        routes!(audit::platform::verify_platform_audit_logs),
+    )
+    .at(
+        Access::Platform,
+        routes!(audit::platform::show_platform_audit_checkpoint),
+    )
+    .at(
+        Access::Platform,
+        routes!(security::list_platform_security_findings),
+    )
 }
 
 /// What was used, what it cost, and how everything does.

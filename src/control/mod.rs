@@ -7,6 +7,7 @@ pub mod identity;
 pub mod keys;
 pub mod limits;
 pub mod organizations;
+pub mod retention;
 pub mod store;
 pub mod users;
 

@@ -18,6 +18,7 @@ mod check;
 mod dev;
 mod gateway;
 mod identity;
+mod insight;
 mod isolation;
 mod keys;
 mod migrations;

@@ -1,21 +1,23 @@
 //! What free offers saved, with the price-book lines it is computed from, and whether the books bear it out.
 
+mod ask;
 mod view;
+
+pub use ask::{ReceiptsQuery, SavingsQuery};
+pub use view::{
+    CheckView, ComputedView, ModelSavingsView, PriceLineView, ReceiptView, SavingsView,
+    UsedLineView, Verdict,
+};
 
 use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use utoipa::IntoParams;
 use uuid::Uuid;
 
-pub use self::view::{
-    CheckView, ComputedView, ModelSavingsView, PriceLineView, ReceiptView, SavingsView,
-    UsedLineView, Verdict,
+use self::{
+    ask::days,
+    view::{by_model, check_view, own_line},
 };
-use self::view::{by_model, check_view, own_line};
-
 use super::{
     Plane,
     error::ApiError,
@@ -24,61 +26,25 @@ use super::{
     openapi::Problems,
 };
 use crate::{
-    base::{Moment, NanoUsd, Order, OrganizationId, Paging},
+    base::{Moment, NanoUsd, OrganizationId, Paging},
     store::OrgTx,
     usage::{
         Entry,
         receipt::{LineId, Used, check, lines_of, store},
-        report::{self, Dimension, Period},
+        report::{self, Dimension},
         request,
     },
 };
 
-/// The longest period of a receipt.
-const LONGEST_DAYS: i64 = 400;
-/// The period when nobody says.
-const USUAL_DAYS: i64 = 30;
-/// Milliseconds of a day.
-const DAY: i64 = 24 * 60 * 60 * 1_000;
 /// How many of the newest calls are computed again for a summary.
 const CHECKED: u32 = 200;
-
-/// The period of a receipt, in whole days (UTC).
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct SavingsQuery {
-    /// The first day, by any moment of it; 30 days before `to` when absent.
-    pub from: Option<DateTime<Utc>>,
-    /// The moment behind the last day; today is included when absent.
-    pub to: Option<DateTime<Utc>>,
-}
-
-/// Which receipts to list.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ReceiptsQuery {
-    /// Only of calls that began then or later.
-    pub from: Option<DateTime<Utc>>,
-    /// Only of calls that began before.
-    pub to: Option<DateTime<Utc>>,
-    /// How many at most; 50 when absent.
-    #[param(minimum = 1, maximum = 200)]
-    pub limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-    /// Which end comes first: the newest (`desc`) when absent.
-    #[param(inline)]
-    pub order: Option<Order>,
-}
 
 /// Tell what was saved, by which prices
 #[utoipa::path(
     get,
     path = "/api/v1/organizations/{organization_id}/savings",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), SavingsQuery),
     responses((status = 200, description = "The receipt.", body = SavingsView), Problems)
 )]
 pub async fn show_savings(
@@ -115,7 +81,7 @@ pub async fn show_savings(
     get,
     path = "/api/v1/organizations/{organization_id}/savings/receipts",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), ReceiptsQuery),
     responses((status = 200, description = "A page of receipts.", body = Listed<ReceiptView>), Problems)
 )]
 pub async fn list_receipts(
@@ -135,27 +101,6 @@ pub async fn list_receipts(
     let lines = store::lines(&mut tx, &wanted).await?;
     let view = |entry: Entry| ReceiptView::of(&entry, &check(&entry, &lines), &lines);
     Ok(Json(Listed::of(page, view)))
-}
-
-/// Widens what was asked for to whole days.
-fn days(query: &SavingsQuery, now: Moment) -> Result<Period, ApiError> {
-    let floor = |at: Moment| at.millis().div_euclid(DAY).saturating_mul(DAY);
-    let to = query.to.map_or(now, Moment::from);
-    // The day of `to` counts, unless that is its first moment.
-    let end = floor(Moment::from_millis(to.millis().saturating_add(DAY - 1)));
-    let from = query.from.map(Moment::from);
-    let begin = from.map_or_else(|| end.saturating_sub(USUAL_DAYS * DAY), floor);
-    if end <= begin {
-        return Err(ApiError::invalid("to", "ends before it begins"));
-    }
-    if LONGEST_DAYS * DAY < end.saturating_sub(begin) {
-        let message = format!("at most {LONGEST_DAYS} days at once");
-        return Err(ApiError::invalid("from", message));
-    }
-    Ok(Period {
-        from: Moment::from_millis(begin),
-        to: Moment::from_millis(end),
-    })
 }
 
 fn lines_used(used: &[Used]) -> BTreeSet<LineId> {

@@ -34,7 +34,7 @@ use crate::{
     get,
     path = "/api/v1/organizations/{organization_id}/usage",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path)),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), UsageQuery),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems
@@ -55,7 +55,7 @@ pub async fn show_usage(
     get,
     path = "/api/v1/organizations/{organization_id}/keys/{key_id}/usage",
     tag = "usage",
-    params(("organization_id" = OrganizationId, Path), ("key_id" = ApiKeyId, Path)),
+    params(("organization_id" = OrganizationId, Path, description = "The organization."), ("key_id" = ApiKeyId, Path, description = "The key."), KeyUsageQuery),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems
@@ -86,6 +86,7 @@ pub async fn show_key_usage(
     get,
     path = "/api/v1/me/usage",
     tag = "usage",
+    params(MyUsageQuery),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems
@@ -118,6 +119,7 @@ pub async fn show_my_usage(
     get,
     path = "/api/v1/platform/usage",
     tag = "platform",
+    params(PlatformUsageQuery),
     responses(
         (status = 200, description = "The report.", content((UsageView = "application/json"), (String = "text/csv"))),
         Problems

@@ -6,6 +6,11 @@ pub mod sign_in;
 pub mod refresh;
 pub mod sessions;
 
+pub mod passwords;
+pub mod second_factor;
+
+pub mod me;
+
 pub mod signing_keys;
 pub mod upkeep;
 

@@ -12,7 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    SYNAXIS, database::TestDatabase, people::client, proxy::free_address, test_redis_url, variables,
+    SYNAXIS, TestStack, database::TestDatabase, people::client, proxy::free_address,
+    test_redis_url, variables,
 };
 
 /// One running sidecar; killed when dropped.
@@ -45,13 +46,22 @@ impl TestAdmin {
     /// Starts it with settings of its own, as variables without their prefix (`ADMIN__DRAIN_S`).
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         let database = TestDatabase::start().await;
-        let folder = tempfile::tempdir().expect("a folder");
         let mut variables = variables(&database, &test_redis_url());
         for (name, value) in settings {
             variables.push((format!("SYNAXIS__{name}"), (*value).to_owned()));
         }
+        Self::start_on(database, &variables).await
+    }
+
+    /// Starts it beside the proxies of a stack, on the same books.
+    pub async fn beside(stack: &TestStack) -> Self {
+        Self::start_on(stack.database.shared(), &stack.variables).await
+    }
+
+    async fn start_on(database: TestDatabase, variables: &[(String, String)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let (address, operations) = (free_address(), free_address());
-        let child = spawn(&variables, &address, &operations, folder.path());
+        let child = spawn(variables, &address, &operations, folder.path());
         let admin = Self {
             child,
             address,

@@ -33,6 +33,7 @@ const LEFT_BEHIND_S: i64 = 3_600;
 pub struct TestDatabase {
     url: Url,
     name: String,
+    is_ours: bool,
 }
 
 impl TestDatabase {
@@ -60,7 +61,20 @@ impl TestDatabase {
         run(&mut server, create).await;
         let mut url = server_url();
         url.set_path(&name);
-        Self { url, name }
+        Self {
+            url,
+            name,
+            is_ours: true,
+        }
+    }
+
+    /// The same database, for somebody who may not drop it.
+    pub fn shared(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            name: self.name.clone(),
+            is_ours: false,
+        }
     }
 
     /// Returns its URL, as a superuser.
@@ -138,6 +152,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if !self.is_ours {
+            return;
+        }
         let drop = format!("drop database if exists {} with (force)", self.name);
         // A thread of its own: the test's runtime may be ending, and a drop cannot wait.
         let dropping = std::thread::spawn(move || {
