@@ -1,5 +1,7 @@
 //! `synaxis catalog`: brings the catalog from a file into the books, and out again.
 
+mod quarantine;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -9,6 +11,7 @@ use std::{
 use anyhow::Context;
 use serde_json::json;
 
+use self::quarantine::QuarantineArgs;
 use super::{block_on, operator, settings::ConfigArgs};
 use crate::{
     base::{Clock, Fault, OrganizationId, Secret},
@@ -29,10 +32,10 @@ pub struct CatalogArgs {
 #[derive(Debug, clap::Subcommand)]
 enum CatalogCommand {
     /// Make the books say what a file says; twice in a row, the second changes nothing
-    #[command(after_help = "Example: synaxis catalog import conf/catalog/example.toml")]
+    #[command(after_help = "Example: synaxis catalog import conf/catalog")]
     Import(FileArgs),
-    /// Tell what importing a file would change, and change nothing
-    #[command(after_help = "Example: synaxis catalog diff conf/catalog/example.toml")]
+    /// Tell what importing a file would change, and change nothing; exits 1 when something would
+    #[command(after_help = "Example: synaxis catalog diff conf/catalog --json")]
     Diff(FileArgs),
     /// Print the books as a file, without providers' keys
     #[command(after_help = "Example: synaxis catalog export > catalog.toml")]
@@ -41,16 +44,19 @@ enum CatalogCommand {
         #[arg(long, value_name = "ID")]
         organization: Option<OrganizationId>,
     },
+    /// Prices that look wrong and wait for somebody's word
+    #[command(after_help = "Example: synaxis catalog quarantine release 01981c6e-…")]
+    Quarantine(QuarantineArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct FileArgs {
-    /// The catalog file; `-` reads from standard input
+    /// The catalog file, or a folder of them (`example.toml` is left out); `-` reads from standard input
     file: PathBuf,
     /// Whose catalog it changes [default: the platform's]
     #[arg(long, value_name = "ID")]
     organization: Option<OrganizationId>,
-    /// Take out models, providers, offers and aliases the file does not name
+    /// Take out models, providers, offers, aliases and substitutes the file does not name
     #[arg(long)]
     prune: bool,
     /// Print the changes as a JSON object
@@ -73,19 +79,24 @@ pub fn run(args: &CatalogArgs, config: &ConfigArgs) -> ExitCode {
         Err(exit) => return exit,
     };
     operator::sign_with_key_of(&config);
-    block_on(async {
+    let mut differs = false;
+    let ended = block_on(async {
         match &args.command {
-            CatalogCommand::Import(args) => bring_in(args, &config, Ending::Kept).await,
-            CatalogCommand::Diff(args) => bring_in(args, &config, Ending::RolledBack).await,
+            CatalogCommand::Import(args) => bring_in(args, &config, Ending::Kept).await.map(drop),
+            CatalogCommand::Diff(args) => {
+                differs = bring_in(args, &config, Ending::RolledBack).await?;
+                Ok(())
+            }
             CatalogCommand::Export { organization } => export(*organization, &config).await,
+            CatalogCommand::Quarantine(args) => quarantine::run(args, &config).await,
         }
-    })
+    });
+    if differs { ExitCode::FAILURE } else { ended }
 }
 
-async fn bring_in(args: &FileArgs, config: &Config, ending: Ending) -> anyhow::Result<()> {
-    let text = text_of(&args.file)?;
-    let env = |name: &str| config::variable(name).map(Secret::new);
-    let file = file::parse(&text, &env).map_err(|faults| told(&args.file, &faults))?;
+/// Says whether the file and the books differed.
+async fn bring_in(args: &FileArgs, config: &Config, ending: Ending) -> anyhow::Result<bool> {
+    let file = file_of(&args.file)?;
     let vault = vault(config, &file)?;
     let postgres = operator::open(&config.database, Role::Admin)?;
     let order = Import {
@@ -101,11 +112,42 @@ async fn bring_in(args: &FileArgs, config: &Config, ending: Ending) -> anyhow::R
             if ending == Ending::Kept {
                 tx.commit().await?;
             }
-            report(&file, &changes, args, ending)
+            report(&file, &changes, args, ending)?;
+            Ok(!changes.is_empty())
         }
         Err(ImportRefused::Faulty(faults)) => Err(told(&args.file, &faults)),
         Err(refused) => Err(refused.into()),
     }
+}
+
+/// Reads a file, or all of a folder.
+fn file_of(path: &Path) -> anyhow::Result<CatalogFile> {
+    let env = |name: &str| config::variable(name).map(Secret::new);
+    let read = |path: &PathBuf| {
+        let text = text_of(path)?;
+        file::parse(&text, &env).map_err(|faults| told(path, &faults))
+    };
+    if !path.is_dir() {
+        return read(&path.to_owned());
+    }
+    let files = files_in(path)?;
+    let files = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    CatalogFile::merged(files).map_err(|faults| told(path, &faults))
+}
+
+/// Lists the catalog files of a folder in order; the example is not one of them.
+fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder);
+    let entries = entries.with_context(|| format!("{} cannot be read", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let mut files = paths.collect::<io::Result<Vec<PathBuf>>>()?;
+    let is_one = |path: &PathBuf| {
+        path.extension().is_some_and(|end| end == "toml")
+            && path.file_name().is_some_and(|name| name != "example.toml")
+    };
+    files.retain(is_one);
+    files.sort();
+    Ok(files)
 }
 
 fn report(
