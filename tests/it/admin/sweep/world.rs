@@ -223,7 +223,9 @@ fn fill_in(body: &mut Value, ids: &Ids) -> bool {
             fill_in_field(name, value, ids) && is_whole
         }),
         Value::Array(list) => {
-            let unknown = list.iter_mut().filter_map(|value| (!fill_in(value, ids)).then_some(()));
+            let unknown = list
+                .iter_mut()
+                .filter_map(|value| (!fill_in(value, ids)).then_some(()));
             unknown.count() == 0
         }
         Value::String(text) => match text
