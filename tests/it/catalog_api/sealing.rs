@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::stand::{A_SECOND, Stand, id_of};
 use crate::stack::{
-    SEALING_KEY, SYNAXIS, eventually, provider::Provider, proxy::Proxy, test_redis_url, variables,
-    within,
+    SEALING_KEY, SYNAXIS, eventually, people::client, provider::Provider, proxy::Proxy,
+    test_redis_url, variables, within,
 };
 
 /// The next sealing key.
@@ -88,39 +88,40 @@ async fn what_an_earlier_key_seals_is_sealed_anew_and_the_earlier_key_is_refused
         .expect(200)
         .json();
     assert_ne!(shown["sealing_key_id"], old.as_str());
-    let folder = stand.admin.folder.path().join("new-proxy");
-    let proxy = Proxy::start(&with_keys(&stand, NEXT_KEY, ""), &folder, &[]).await;
-    let body = json!({"model": "mine", "messages": [{"role": "user", "content": "hi"}]});
-    within(A_SECOND * 5, async || {
-        let url = format!("{}/chat/completions", proxy.base_url());
-        let call = crate::stack::people::client()
-            .post(url)
-            .bearer_auth(&ours.key);
-        call.json(&body)
-            .send()
-            .await
-            .is_ok_and(|answer| answer.status() == 200)
-    })
-    .await;
+    serves(&stand, NEXT_KEY, &ours.key, "mine").await;
 
-    let sealed_with_old =
+    let late =
         json!({"provider_id": shop.provider, "name": "late", "secret": "sk-late-0123456789"});
-    stand
-        .ask(&ours, Method::POST, "credentials", sealed_with_old)
-        .await
-        .expect(500);
-    let mut late = sidecar(&stand, SEALING_KEY, "");
-    let mut ended = None;
+    let late = stand.ask(&ours, Method::POST, "credentials", late).await;
+    late.expect(500);
+    assert!(
+        refuses_to_start(&stand, SEALING_KEY).await,
+        "a retired key is refused"
+    );
+}
+
+/// Says whether a sidecar with this key ends by itself, complaining.
+async fn refuses_to_start(stand: &Stand, key: &str) -> bool {
+    let mut sidecar = Sidecar(sidecar(stand, key, ""));
     for _ in 0..200 {
-        ended = late.try_wait().expect("a status");
-        if ended.is_some() {
-            break;
+        if let Some(status) = sidecar.0.try_wait().expect("a status") {
+            return !status.success();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let _late = Sidecar(late);
-    assert!(
-        ended.is_some_and(|status| !status.success()),
-        "a retired key is refused"
-    );
+    false
+}
+
+/// Waits until a proxy with this key alone serves the model, five seconds at most.
+async fn serves(stand: &Stand, key: &str, caller: &str, model: &str) {
+    let folder = stand.admin.folder.path().join("new-proxy");
+    let proxy = Proxy::start(&with_keys(stand, key, ""), &folder, &[]).await;
+    let body = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
+    within(A_SECOND * 5, async || {
+        let url = format!("{}/chat/completions", proxy.base_url());
+        let call = client().post(url).bearer_auth(caller).json(&body);
+        let sent = call.send().await;
+        sent.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
 }
