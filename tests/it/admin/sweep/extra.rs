@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{document::Operation, world::{NOWHERE, World};
+use super::{
+    document::Operation,
+    world::{NOWHERE, World},
+};
 
 /// What a caller might try to slip in.
 const EXTRA: [&str; 8] = [
@@ -49,7 +52,14 @@ async fn slipped(
     body: &Value,
     extra: &str,
 ) -> Option<String> {
-    let path = operation.filled(|name| world.ours.ids.get(name).cloned().unwrap_or_else(|| NOWHERE.to_owned()));
+    let path = operation.filled(|name| {
+        world
+            .ours
+            .ids
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| NOWHERE.to_owned())
+    });
     let who = match operation.access.as_str() {
         "platform" => &world.platform,
         _ => &world.ours.owner,

@@ -114,7 +114,11 @@ async fn ask(world: &World, who: &Visitor, operation: &Operation, path: Ids, nam
 /// Fails when an operation names something the sweeps have none of.
 async fn the_world_holds_one_of_everything_an_operation_names(world: &World) -> Vec<String> {
     let below_platform = |operation: &&Operation| operation.access != "platform";
-    let named = world.operations.iter().filter(below_platform).flat_map(inner);
+    let named = world
+        .operations
+        .iter()
+        .filter(below_platform)
+        .flat_map(inner);
     let named: BTreeSet<String> = named.collect();
     let is_missing = |name: &&String| {
         let is_known = [&world.ours, &world.theirs]
