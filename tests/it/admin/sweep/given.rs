@@ -73,8 +73,8 @@ pub async fn later(admin: &TestAdmin, tenant: &Tenant, ids: &Ids) -> Ids {
     let mut books = admin.database.connect().await;
     let id: String = sqlx::query_scalar(
         "with book as (
-             insert into platform.price_books (id, organization_id, content_hash)
-             values (gen_random_uuid(), $1::uuid, sha256(convert_to($1, 'utf8')))
+             insert into platform.price_books (id, organization_id, version, content_hash)
+             values (gen_random_uuid(), $1::uuid, '00000000000000aa', sha256(convert_to($1, 'utf8')))
              returning id)
          insert into platform.quarantined_prices (id, organization_id, offer_id, price_book_id, reason, input, output)
          select gen_random_uuid(), $1::uuid, $2::uuid, book.id, 'jump', 1000, 1000 from book
@@ -91,6 +91,9 @@ pub async fn later(admin: &TestAdmin, tenant: &Tenant, ids: &Ids) -> Ids {
 /// Fields of a body that a schema does not tell, or not enough of. Ids are put in by their names, or in braces.
 pub fn fields(operation: &str) -> Value {
     match operation {
+        "set_price" | "set_platform_price" => {
+            json!({"amounts": {"input_nano_usd": 2, "output_nano_usd": 3}})
+        }
         "create_offer" => json!({"tier": "paid"}),
         "create_substitute" | "create_platform_substitute" => {
             json!({"model_id": "{model_id}", "substitute_id": "{other_model_id}"})

@@ -121,7 +121,7 @@ impl World {
             let reply = self
                 .ask(&tenant.owner, &operation.method, &path, Some(&body))
                 .await;
-            if let Some(id) = made(&reply.json()).filter(|_| is_whole) {
+            if let Some(id) = made(&reply.json(), other).filter(|_| is_whole) {
                 ids.insert(other.to_owned(), id);
             }
         }
@@ -161,7 +161,8 @@ impl World {
         let reply = self
             .ask(&tenant.owner, &operation.method, &path, Some(&body))
             .await;
-        (reply.status == 201).then(|| made(&reply.json()))?
+        let name = self.made_by(operation)?;
+        (reply.status == 201).then(|| made(&reply.json(), &name))?
     }
 
     /// A body the operation takes, naming what `ids` knows and nobody's id elsewhere; says whether they knew all.
@@ -264,8 +265,8 @@ fn fill_in_field(name: &str, value: &mut Value, ids: &Ids) -> bool {
 }
 
 /// The id of what was made, wherever the answer has it.
-fn made(answer: &Value) -> Option<String> {
-    let own = answer["id"].as_str();
+fn made(answer: &Value, name: &str) -> Option<String> {
+    let own = answer["id"].as_str().or(answer[name].as_str());
     let inner = || {
         let mut values = answer.as_object()?.values();
         values.find_map(|value| value["id"].as_str())
