@@ -97,6 +97,13 @@ create trigger check_sealing_key before insert or update of sealing_key_id on pl
 create trigger check_pending_sealing_key before insert or update of pending_sealing_key_id on platform.provider_credentials
     for each row execute function platform.check_sealing_key('pending_sealing_key_id');
 
+create trigger check_sealing_key before insert or update of sealing_key_id on identity.identity_providers
+    for each row execute function platform.check_sealing_key('sealing_key_id');
+create trigger check_sealing_key before insert or update of sealing_key_id on identity.mfa_factors
+    for each row execute function platform.check_sealing_key('sealing_key_id');
+create trigger check_sealing_key before insert or update of sealing_key_id on platform.signing_keys
+    for each row execute function platform.check_sealing_key('sealing_key_id');
+
 -- Prices that look wrong and wait for somebody's word; the one in force stays in force. Amounts as they were stated,
 -- negative ones too.
 create table platform.quarantined_prices (
@@ -291,6 +298,16 @@ $$;
 alter function platform.rewrap_credential(uuid, text, bytea, bytea, text, bytea, bytea) owner to synaxis_definer;
 grant execute on function platform.rewrap_credential(uuid, text, bytea, bytea, text, bytea, bytea) to synaxis_admin;
 
+-- Puts a signing key back as it was sealed anew.
+create function platform.rewrap_signing_key(wanted uuid, key_id text, key bytea, secret bytea) returns void
+    language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    update platform.signing_keys s
+    set sealing_key_id = key_id, sealed_key = key, sealed_secret = secret
+    where s.id = wanted
+$$;
+alter function platform.rewrap_signing_key(uuid, text, bytea, bytea) owner to synaxis_definer;
+grant execute on function platform.rewrap_signing_key(uuid, text, bytea, bytea) to synaxis_admin;
+
 -- Whether anybody has a key for a provider; not whose.
 create function platform.provider_has_keys(provider uuid) returns boolean
     language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -309,6 +326,13 @@ create function platform.sealing_key_uses() returns table (id text, uses bigint)
         union all
         select k.pending_sealing_key_id, count(*) from platform.provider_credentials k
         where k.pending_sealing_key_id is not null group by 1
+        union all
+        select p.sealing_key_id, count(*) from identity.identity_providers p group by 1
+        union all
+        select f.sealing_key_id, count(*) from identity.mfa_factors f where f.deleted_at is null group by 1
+        union all
+        select s.sealing_key_id, count(*) from platform.signing_keys s
+        where s.retires_at is null or now() < s.retires_at group by 1
     ) u
     group by u.id
 $$;

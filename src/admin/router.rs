@@ -1,7 +1,7 @@
 //! Every route of the sidecar, on one page, each with who may use it.
 
 use axum::{Router, http::header, routing::get};
-use utoipa::openapi::OpenApi;
+use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::{
@@ -10,9 +10,9 @@ use super::{
     audit, auth, auto_optimization, catalog, docs,
     doors::{Doors, Table},
     error::ApiError,
-    fitness, groups, health, invitations, invited, jwks, keys, layers, limits, me, members, mfa,
-    nodes, organization_settings, organizations, passwords, requests, roles, savings, security,
-    sessions, signing_keys, tenants,
+    fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
+    me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
+    passwords, requests, roles, savings, security, sessions, signing_keys, tenants,
     throttle::Throttle,
     usage, version,
 };
@@ -21,7 +21,7 @@ use crate::tenancy::Permission;
 /// Every operation of the API. A new one is one line in one of the groups.
 fn doors() -> Doors {
     let page = Doors::new().at(Access::Public, routes!(version::show_version));
-    let page = records(one_self(entrance(page)));
+    let page = entrance_of_organizations(records(one_self(entrance(page))));
     let page = tenants(organizations(page));
     let page = keys(roles(members(groups(page))));
     insight(catalog::of_platform(catalog::of_organizations(page)))
@@ -40,9 +40,44 @@ fn entrance(page: Doors) -> Doors {
         .at(Access::SignedIn, routes!(auth::logout))
         .throttled(Throttle::Reset, routes!(passwords::forgot_password))
         .throttled(Throttle::Reset, routes!(passwords::reset_password))
+        .throttled(Throttle::SignIn, routes!(oidc::start_oidc))
+        .throttled(Throttle::SignIn, routes!(oidc::finish_oidc))
         .at(Access::Platform, routes!(signing_keys::list_signing_keys))
         .at(Access::Platform, routes!(signing_keys::rotate_signing_key))
         .at(Access::Platform, routes!(signing_keys::revoke_signing_key))
+}
+
+/// How an organization wants its members to get in.
+fn entrance_of_organizations(page: Doors) -> Doors {
+    let (read, write) = (Permission::OrganizationRead, Permission::OrganizationWrite);
+    page.at(
+        Access::Member(read),
+        routes!(password_policy::show_password_policy),
+    )
+    .at(
+        Access::Member(write),
+        routes!(password_policy::set_password_policy),
+    )
+    .at(
+        Access::Member(read),
+        routes!(identity_providers::list_identity_providers),
+    )
+    .at(
+        Access::Member(write),
+        routes!(identity_providers::create_identity_provider),
+    )
+    .at(
+        Access::Member(read),
+        routes!(identity_providers::show_identity_provider),
+    )
+    .at(
+        Access::Member(write),
+        routes!(identity_providers::change_identity_provider),
+    )
+    .at(
+        Access::Member(write),
+        routes!(identity_providers::delete_identity_provider),
+    )
 }
 
 /// What is a person's own.
@@ -256,9 +291,9 @@ fn insight(page: Doors) -> Doors {
 
 /// Returns the OpenAPI document of all operations.
 #[must_use]
-pub fn document() -> OpenApi {
+pub fn document() -> Value {
     let (_, _, document) = doors().open();
-    document
+    openapi::settled(&document)
 }
 
 /// Returns who may use which operation.
@@ -271,7 +306,7 @@ pub fn table() -> Table {
 /// Returns what the public listener serves.
 pub fn api(plane: Plane) -> Router {
     let (operations, table, document) = doors().open();
-    let document = serde_json::to_string(&document).unwrap_or_default();
+    let document = openapi::settled(&document).to_string();
     let kind = [(header::CONTENT_TYPE, "application/json")];
     let everything = layers::around_operations(operations, &plane)
         .route("/api/openapi.json", get(async move || (kind, document)))

@@ -59,7 +59,7 @@ enum Command {
     #[command(after_help = "Example: synaxis migrate --dry-run")]
     Migrate(migrate::MigrateArgs),
     /// Bring providers, models, offers, prices and aliases in and out of the books
-    #[command(after_help = "Example: synaxis catalog import conf/catalog/example.toml")]
+    #[command(after_help = "Example: synaxis catalog import conf/catalog")]
     Catalog(catalog::CatalogArgs),
     /// Verify the audit log
     #[command(

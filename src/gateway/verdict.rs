@@ -103,7 +103,8 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
             401..=403 => {
                 let what = match credential {
                     Some(credential) => Cool::Credential(credential),
-                    None => Cool::Offer(offer),
+                    // A key that is given later is another matter.
+                    None => Cool::OfferCredential(offer, None),
                 };
                 tracing::warn!(
                     provider = candidate.offer.provider.name,

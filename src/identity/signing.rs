@@ -58,7 +58,9 @@ impl KeptKey {
     }
 }
 
-fn place(id: SigningKeyId) -> Place<'static> {
+/// Returns where the private part of a signing key is sealed.
+#[must_use]
+pub fn place(id: SigningKeyId) -> Place<'static> {
     Place {
         table: "platform.signing_keys",
         row: id.uuid(),

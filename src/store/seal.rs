@@ -122,6 +122,13 @@ impl Vault {
         &self.current.id
     }
 
+    /// Says whether what the key of this name sealed opens here.
+    #[must_use]
+    pub fn opens(&self, sealing_key_id: &str) -> bool {
+        let mut keys = std::iter::once(&self.current).chain(&self.previous);
+        keys.any(|key| key.id == sealing_key_id)
+    }
+
     /// Returns a digest of `parts` that nobody makes without the sealing key. `label` keeps purposes apart.
     #[must_use]
     pub fn digest(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {

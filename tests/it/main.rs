@@ -13,6 +13,7 @@ mod admin;
 mod architecture;
 mod audit;
 mod catalog;
+mod catalog_api;
 mod check;
 mod dev;
 mod gateway;

@@ -16,7 +16,7 @@ use super::{
     provider::{Deadlines, Dialect, Quirks},
     quote::PriceEntry,
 };
-use crate::base::Secret;
+use crate::base::{Fault, Secret};
 
 /// What one file says, checked in itself.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -222,6 +222,32 @@ impl SubstituteEntry {
 }
 
 impl CatalogFile {
+    /// Puts the files of a folder together; a model may stand in several, if all say the same of it.
+    ///
+    /// # Errors
+    /// What stands twice.
+    pub fn merged(files: impl IntoIterator<Item = Self>) -> Result<Self, Vec<Fault>> {
+        let mut whole = Self::default();
+        for file in files {
+            for model in file.models {
+                if !whole.models.contains(&model) {
+                    whole.models.push(model);
+                }
+            }
+            whole.providers.extend(file.providers);
+            whole.credentials.extend(file.credentials);
+            whole.offers.extend(file.offers);
+            whole.aliases.extend(file.aliases);
+            whole.substitutes.extend(file.substitutes);
+        }
+        let faults = judge::faults(&whole);
+        if faults.is_empty() {
+            Ok(whole)
+        } else {
+            Err(faults)
+        }
+    }
+
     /// Writes the file out; providers' keys are not in it.
     ///
     /// # Errors

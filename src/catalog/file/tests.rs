@@ -1,7 +1,6 @@
 //! What a file may say, and how it is told what is wrong with it.
 
 use super::*;
-use crate::base::Fault;
 
 fn env(name: &str) -> Option<Secret> {
     (name == "SHOP_KEY").then(|| Secret::new("sk-live-1".to_owned()))
@@ -202,6 +201,20 @@ fn names_that_stand_twice_are_faults() {
     let faults = read(&format!("{SHOP}{SHOP}")).unwrap_err();
 
     assert_eq!(faults.len(), 6, "{faults:?}");
+}
+
+#[test]
+fn files_of_a_folder_may_say_the_same_of_a_model_and_not_two_things() {
+    let (shop, other) = (read(SHOP).unwrap(), read(SHOP).unwrap());
+    let model = |window: i64| {
+        let text = format!("[[models]]\nname = \"llama\"\ncontext_window = {window}\n");
+        read(&text).unwrap()
+    };
+
+    let merged = CatalogFile::merged([shop, model(128_000)]).unwrap();
+
+    assert_eq!(merged.models.len(), 1);
+    assert!(CatalogFile::merged([other, model(1)]).is_err());
 }
 
 #[test]

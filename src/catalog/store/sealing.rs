@@ -154,3 +154,46 @@ pub async fn list(conn: &mut Conn) -> Result<Vec<SealingKeyRow>, StoreError> {
     });
     Ok(keys.collect())
 }
+
+/// Returns the signing keys that still verify and are not sealed with `current`.
+///
+/// # Errors
+/// When the books are away.
+pub async fn signing_keys(conn: &mut Conn, current: &str) -> Result<Vec<(Uuid, Sealed)>, StoreError> {
+    let rows = sqlx::query!(
+        "
+        select id, sealing_key_id, sealed_key, sealed_secret
+        from platform.signing_keys
+        where sealing_key_id <> $1 and (retires_at is null or now() < retires_at)
+        ",
+        current,
+    )
+    .fetch_all(conn)
+    .await?;
+    let keys = rows.into_iter().map(|row| {
+        let sealed = Sealed {
+            sealing_key_id: row.sealing_key_id,
+            sealed_key: row.sealed_key,
+            sealed_secret: row.sealed_secret,
+        };
+        (row.id, sealed)
+    });
+    Ok(keys.collect())
+}
+
+/// Puts a signing key back as it was sealed anew.
+///
+/// # Errors
+/// When the books refuse or are away.
+pub async fn put_signing_key(conn: &mut Conn, id: Uuid, sealed: &Sealed) -> Result<(), StoreError> {
+    sqlx::query_scalar!(
+        "select platform.rewrap_signing_key($1, $2, $3, $4)::text",
+        id,
+        sealed.sealing_key_id,
+        sealed.sealed_key,
+        sealed.sealed_secret,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}

@@ -3,12 +3,13 @@
 use uuid::Uuid;
 
 use crate::{
-    base::CredentialId,
+    base::{CredentialId, SigningKeyId},
     catalog::{
         Vault,
         store::{self, credentials::SealedCredential, sealing::Unwrapped},
         vault::{Place, origin_of},
     },
+    identity::signing,
     store::{Postgres, StoreError, seal::NotRewrapped},
 };
 
@@ -18,7 +19,7 @@ const BATCH: i32 = 100;
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
-    /// How many providers' keys were sealed anew.
+    /// How many providers' keys and signing keys were sealed anew.
     pub rewrapped: usize,
     /// How many could not be: they were sealed with a key that is not configured, or were changed.
     pub stuck: usize,
@@ -55,6 +56,7 @@ pub async fn rewrap(postgres: &Postgres, vault: &Vault) -> Result<Round, NotSeal
     while let Some(last) = batch(postgres, vault, after, &mut round).await? {
         after = last;
     }
+    signing_keys(postgres, vault, &mut round).await?;
     let mut conn = postgres.acquire().await?;
     round.retired = store::sealing::retire_unused(&mut conn, current).await?;
     Ok(round)
@@ -85,6 +87,32 @@ async fn batch(
     }
     tx.commit().await?;
     Ok(last)
+}
+
+/// Does the signing keys: a handful. Those that a key of the sidecar's own seals are left alone.
+async fn signing_keys(
+    postgres: &Postgres,
+    vault: &Vault,
+    round: &mut Round,
+) -> Result<(), StoreError> {
+    let mut tx = postgres.begin().await?;
+    let found = store::sealing::signing_keys(&mut tx, vault.sealing_key_id()).await?;
+    let ours = found
+        .into_iter()
+        .filter(|(_, sealed)| vault.opens(&sealed.sealing_key_id));
+    for (id, sealed) in ours {
+        match vault.rewrap(&sealed, signing::place(SigningKeyId(id))) {
+            Ok(sealed) => {
+                store::sealing::put_signing_key(&mut tx, id, &sealed).await?;
+                round.rewrapped += 1;
+            }
+            Err(error) => {
+                tracing::error!(signing_key.id = %id, error = %error, "a signing key cannot be sealed anew");
+                round.stuck += 1;
+            }
+        }
+    }
+    Ok(tx.commit().await?)
 }
 
 fn sealed_anew(vault: &Vault, one: &Unwrapped) -> Result<SealedCredential, NotRewrapped> {

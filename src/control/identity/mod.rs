@@ -12,8 +12,14 @@ pub mod second_factor;
 
 pub mod me;
 
+pub mod oidc;
+pub mod policy;
+pub mod providers;
+
 pub mod signing_keys;
 pub mod upkeep;
+
+mod reseal;
 
 mod trail;
 

@@ -60,7 +60,7 @@ async fn no_statement_shows_a_foreign_row_when_its_tenant_condition_is_gone() {
 
     assert_eq!(seen.differing, []);
     // Statements that show nothing at all would prove nothing.
-    assert!(seen.statements > 15, "{}", seen.statements);
+    assert!(seen.statements > 35, "{}", seen.statements);
     assert!(
         seen.shown * 2 > seen.statements,
         "{} of {} show rows",
@@ -84,7 +84,7 @@ async fn no_statement_writes_a_row_of_another_tenant() {
     fill(&mut superuser, THEIRS).await;
     let before = fingerprint(&mut superuser).await;
     let statements: Vec<Prepared> = prepared().into_iter().filter(is_writing).collect();
-    assert!(statements.len() > 10, "{}", statements.len());
+    assert!(statements.len() > 50, "{}", statements.len());
 
     for statement in &statements {
         for role in SERVICES {

@@ -303,7 +303,7 @@ impl Booked {
 /// The one model every provider of a test sells.
 const MODEL: &str = "[[models]]\nname = \"swift\"\ncontext_window = 100000000\n\n";
 
-fn variables(database: &TestDatabase, redis_url: &str) -> Vec<(String, String)> {
+pub fn variables(database: &TestDatabase, redis_url: &str) -> Vec<(String, String)> {
     [
         ("ENVIRONMENT", "development"),
         ("DATABASE__URL", database.url()),

@@ -143,7 +143,7 @@ pub fn chat(words: &str) -> Value {
 }
 
 impl Answer {
-    async fn of(response: Response) -> Self {
+    pub async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut bytes = Vec::new();
         let mut pieces = response.bytes_stream();

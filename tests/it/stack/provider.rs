@@ -23,11 +23,17 @@ pub struct Provider {
 impl Provider {
     /// Starts a provider and waits until it listens.
     pub fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// Starts a provider with more flags of `synaxis simulate`.
+    pub fn start_with(name: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_address();
         let child = Command::new(SYNAXIS)
             .args(["simulate", "--listen", &address, "--name", name, "--log"])
             .arg(folder.path().join("calls.jsonl"))
+            .args(flags)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())

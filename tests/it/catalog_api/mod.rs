@@ -1,0 +1,9 @@
+//! The catalog as people change it over the API, and as callers meet it at a running proxy.
+
+mod files;
+mod keys;
+mod own;
+mod prices;
+mod sealing;
+mod stand;
+mod wishes;
