@@ -1,5 +1,5 @@
 # Names over plain commands. `make dev ARGS="--fresh"` passes arguments on.
-.PHONY: dev test lint bench docs
+.PHONY: dev test lint bench soak docs
 
 dev: ## Everything on this machine, release build
 	scripts/install.sh
@@ -13,6 +13,9 @@ lint: ## Format, clippy, documentation
 
 bench: ## The pure pieces
 	cargo bench --locked $(ARGS)
+
+soak: ## Every list and report over ten million calls
+	scripts/soak.sh
 
 docs: ## The code's documentation
 	cargo doc --locked --no-deps --document-private-items --open
