@@ -543,6 +543,12 @@ begin
     where g.user_id = erase_person.user_id and g.deleted_at is null;
     update identity.organization_memberships m set deleted_at = erase_person.at
     where m.user_id = erase_person.user_id and m.deleted_at is null;
+    update identity.invitations i
+    set email = i.id || '@erased.invalid',
+        cancelled_at = case when num_nonnulls(i.accepted_at, i.declined_at, i.cancelled_at) = 0
+            then erase_person.at else i.cancelled_at end
+    where i.accepted_by = erase_person.user_id
+        or lower(i.email) = (select lower(u.email) from identity.users u where u.id = erase_person.user_id);
     delete from identity.refresh_tokens t where t.user_id = erase_person.user_id;
     delete from identity.one_time_tokens t where t.user_id = erase_person.user_id;
     delete from identity.external_logins e where e.user_id = erase_person.user_id;
@@ -604,6 +610,29 @@ create function identity.export_person(user_id uuid) returns jsonb
 $$;
 alter function identity.export_person(uuid) owner to synaxis_definer;
 
+-- Second factors that another key than the current one seals, whoever they belong to.
+create function identity.factors_sealed_by_others(current_key text, batch int) returns table (user_id uuid, id uuid)
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select f.user_id, f.id
+    from identity.mfa_factors f
+    where f.sealing_key_id <> current_key and f.deleted_at is null
+    order by f.id
+    limit batch
+$$;
+alter function identity.factors_sealed_by_others(text, int) owner to synaxis_definer;
+
+-- Identity providers whose secret another key than the current one seals, whoever they belong to.
+create function identity.providers_sealed_by_others(current_key text, batch int)
+    returns table (organization_id uuid, id uuid)
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select p.organization_id, p.id
+    from identity.identity_providers p
+    where p.sealing_key_id <> current_key and p.deleted_at is null
+    order by p.id
+    limit batch
+$$;
+alter function identity.providers_sealed_by_others(text, int) owner to synaxis_definer;
+
 -- Forgets what has run out: tokens, guards, and sessions that ended long ago.
 create function identity.prune(at timestamptz) returns bigint
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -636,6 +665,7 @@ grant execute on function identity.register_user(uuid, text, text, text), identi
     identity.find_one_time_token(bytea, timestamptz), identity.session_standing(uuid, uuid, uuid, timestamptz),
     identity.find_identity_provider(text, uuid), identity.find_external_login(uuid, text),
     identity.solely_owned_by(uuid), identity.erase_person(uuid, timestamptz), identity.export_person(uuid),
+    identity.factors_sealed_by_others(text, int), identity.providers_sealed_by_others(text, int),
     identity.prune(timestamptz)
     to synaxis_admin;
 

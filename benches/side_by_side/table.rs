@@ -8,7 +8,7 @@ use crate::{
 /// What stands over each column.
 const HEAD: &str = "  target          requests/s   × bare   CPU µs/request   × bare     p50 ms     p99 ms    RSS MB   failed";
 /// The same for the tables at half load.
-const HALF_HEAD: &str = "  target          requests/s     p50 ms     p99 ms   added p50   added p99   × bare p50   × bare p99";
+const HALF_HEAD: &str = "  target          requests/s   CPU µs/request   × bare     p50 ms     p99 ms   added p50   added p99   × bare p50   × bare p99";
 
 /// Prints what a scenario's rounds gave.
 pub(crate) fn print(title: &str, rows: &[Row]) {
@@ -38,7 +38,7 @@ pub(crate) fn print(title: &str, rows: &[Row]) {
     }
 }
 
-/// Prints the latency at half load: what each target adds over going direct.
+/// Prints half load: what the same work costs each target, and how long it takes more than going direct.
 pub(crate) fn print_half(title: &str, rows: &[Row]) {
     println!("\n{title}, half load\n{HALF_HEAD}");
     let direct = rows.iter().find(|row| row.name == DIRECT);
@@ -55,9 +55,15 @@ pub(crate) fn print_half(title: &str, rows: &[Row]) {
         };
         let is_direct = row.name == DIRECT;
         println!(
-            "  {:<14} {} {} {} {} {} {} {}",
+            "  {:<14} {} {} {} {} {} {} {} {} {}",
             row.name,
             cell(row.median(|turn| Some(turn.rate())), 11, 0),
+            cell(row.median(|turn| turn.cpu_us), 16, 1),
+            cell(
+                bare.and_then(|bare| ratio(row, bare, |turn| turn.cpu_us)),
+                8,
+                2
+            ),
             cell(row.median(p50), 10, 3),
             cell(row.median(p99), 10, 3),
             cell(added(row, p50).filter(|_| !is_direct), 11, 3),

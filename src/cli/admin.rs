@@ -13,11 +13,12 @@ use crate::{
     control::{
         catalog::sealing::{NotSealing, Round, rewrap},
         identity::{Door, upkeep},
+        retention::Keeper,
     },
     egress::Guard,
     store::{
         Vault, nodes,
-        postgres::{Postgres, Role},
+        postgres::{self, Postgres, Role},
     },
     telemetry,
     usage::rollup,
@@ -32,6 +33,7 @@ const SECTIONS: &[&str] = &[
     "mail",
     "admin",
     "egress",
+    "retention",
     "telemetry",
 ];
 
@@ -68,6 +70,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     upkeep::start(plane.door.clone(), &plane.tasks);
     let tasks = Tasks::default();
     work(&plane, &tasks);
+    keep(&config, &plane, &tasks)?;
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {
@@ -115,6 +118,29 @@ fn work(plane: &Plane, tasks: &Tasks) {
     tasks.spawn("roll-ups", rollup::keep(postgres, clock, note, stopped()));
     tasks.spawn("beat", beat);
 }
+
+/// Starts what makes months, drops them past their retention, and keeps checkpoints of the audit log.
+fn keep(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
+    let few = postgres::Settings {
+        max_connections: AGENT_CONNECTIONS,
+        ..config.database.clone()
+    };
+    let keeper = Keeper {
+        postgres: Postgres::connect(&few, Role::Agent)?,
+        clock: plane.clock.clone(),
+        settings: config.retention.clone(),
+    };
+    let mut stopping = plane.stopping.clone();
+    let stopped = async move {
+        // A plane that is gone has stopped.
+        let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
+    };
+    tasks.spawn("retention", keeper.run(stopped));
+    Ok(())
+}
+
+/// Connections of background work: one holds the lock, one works, one writes checkpoints.
+const AGENT_CONNECTIONS: u32 = 4;
 
 /// What seals signing keys: a key that proxies need not know where there is one, else the one that seals all.
 fn signing_vault(security: &Security) -> anyhow::Result<Vault> {

@@ -5,7 +5,10 @@ use serde_json::json;
 use crate::{
     audit::{self, By, Event},
     base::{Secret, UserId},
-    identity::password::{self, PasswordRefused},
+    identity::{
+        self,
+        password::{self, PasswordRefused},
+    },
     store::{Postgres, StoreError, postgres::OnConstraint},
     tenancy::{self, NewUser},
 };
@@ -64,6 +67,8 @@ pub async fn create(
         .await
         .on_constraint("users_email_unique", || UserRefused::EmailTaken)
         .or_else(wrong_email)?;
+    // Whoever makes people by hand knows them: their address needs no proof.
+    identity::store::person::prove_email(&mut tx, id, email, by.now).await?;
     if reach == Reach::Platform {
         tenancy::store::make_platform_admin(&mut tx, id).await?;
     }

@@ -29,6 +29,30 @@ pub(super) struct Admission<'a> {
     pub(super) standings: Vec<Standing>,
 }
 
+/// A call that may not go upstream.
+#[derive(Debug)]
+pub(super) struct NotAdmitted {
+    pub(super) refusal: Refusal,
+    pub(super) left: Left,
+}
+
+/// What is left of the limits a call was held to.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) limits: Vec<Limit>,
+    /// In the order of the limits; empty where nobody knows.
+    pub(super) standings: Vec<Standing>,
+}
+
+impl From<Refusal> for NotAdmitted {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            left: Left::default(),
+        }
+    }
+}
+
 /// Holds what the call may use.
 pub(super) async fn admit<'a>(
     ledger: &Ledger,
@@ -37,7 +61,7 @@ pub(super) async fn admit<'a>(
     plan: &Plan,
     size: &Size,
     now: Moment,
-) -> Result<Admission<'a>, Refusal> {
+) -> Result<Admission<'a>, NotAdmitted> {
     let applying = applying(&caller.grant.limits, plan);
     let limits = &*applying;
     let bids: Vec<Bid> = plan
@@ -55,27 +79,40 @@ pub(super) async fn admit<'a>(
     };
     let decision = ledger.admit(ask).await.map_err(|unavailable| {
         tracing::warn!(error = %unavailable, exchange.id = %id, "limits cannot be checked");
-        Refusal::QuotaUnavailable
+        NotAdmitted::from(Refusal::QuotaUnavailable)
     })?;
-    match decision {
+    let (refusal, standings) = match decision {
         Decision::Held {
             hold,
             bid,
             standings,
-        } => Ok(Admission {
-            limits: applying,
-            hold,
-            candidate: bid,
-            bids,
-            standings,
-        }),
-        Decision::Denied { limit, wait, .. } => Err(reached(limits.get(limit), wait)),
-        Decision::Full { wait } => Err(Refusal::ProvidersLimited {
-            model: requested_model(plan),
+        } => {
+            return Ok(Admission {
+                limits: applying,
+                hold,
+                candidate: bid,
+                bids,
+                standings,
+            });
+        }
+        Decision::Denied {
+            limit,
             wait,
-        }),
-        Decision::TooLarge { limit } => Err(too_large(limits.get(limit))),
-    }
+            standings,
+        } => (reached(limits.get(limit), wait), standings),
+        Decision::Full { wait } => {
+            let model = requested_model(plan);
+            (Refusal::ProvidersLimited { model, wait }, Vec::new())
+        }
+        Decision::TooLarge { limit } => (too_large(limits.get(limit)), Vec::new()),
+    };
+    Err(NotAdmitted {
+        refusal,
+        left: Left {
+            limits: limits.to_vec(),
+            standings,
+        },
+    })
 }
 
 /// Returns the limits that hold for a plan: a key's limit of one model, when that model may answer.

@@ -81,10 +81,14 @@ pub(super) async fn refuse(
         return session.write_response_body(Bytes::new(), true).await;
     }
     let status = refusal.answer().status;
-    let mut head = head(request_id, None);
-    if dialect == Dialect::Anthropic {
+    let mut head = head(request_id, exchange.client_request_id.as_deref());
+    let is_anthropic = dialect == Dialect::Anthropic;
+    if is_anthropic {
         head.text(&head::ANTHROPIC_REQUEST_ID, request_id);
     }
+    let at = is_anthropic.then_some(exchange.began);
+    let left = &exchange.left;
+    insert_limits(&mut head, &left.limits, &left.standings, at);
     if let Some(wait) = refusal.wait() {
         head.number(&header::RETRY_AFTER, whole_seconds(wait))
             .number(&head::RETRY_AFTER_MS, millis(wait));

@@ -42,8 +42,7 @@ pub(super) async fn authenticate(
     let credential = find_credential(headers)?.ok_or(Refusal::UnknownKey)?;
     let grant = match keys.find_cached(credential) {
         Some(grant) => grant,
-        None => keys
-            .lookup(credential)
+        None => Box::pin(keys.lookup(credential))
             .await
             .map_err(|missing| match missing {
                 NoGrant::Unknown => Refusal::UnknownKey,

@@ -63,6 +63,7 @@ pub(super) async fn serve(
     let head = session.req_header();
     let target = Target::of(&head.method, head.uri.path(), &head.headers);
     exchange.endpoint = target.endpoint();
+    exchange.client_request_id = client_request_id(&head.headers);
     let address = true_address(
         exchange.peer(),
         &head.headers,
@@ -72,13 +73,14 @@ pub(super) async fn serve(
     if target.reaches_a_provider() && !caller.grant.is_scoped_for(exchange.endpoint.name()) {
         return Err(Refusal::ScopeDenied);
     }
+    // Boxed, but for the usual one: a future is as large as its largest path, and each call moves it.
     match target {
-        Target::Call(_) => Box::pin(model_call(gateway, session, exchange, &caller)).await,
-        Target::Raw => raw::open_body(gateway, session, exchange, &caller).await,
-        Target::Realtime => raw::open_socket(gateway, session, exchange, &caller).await,
-        Target::Models => local::models(gateway, session, exchange, &caller).await,
-        Target::Model(id) => local::model(gateway, session, exchange, &caller, &id).await,
-        Target::Key => local::key(gateway, session, exchange, &caller).await,
+        Target::Call(_) => model_call(gateway, session, exchange, &caller).await,
+        Target::Raw => Box::pin(raw::open_body(gateway, session, exchange, &caller)).await,
+        Target::Realtime => Box::pin(raw::open_socket(gateway, session, exchange, &caller)).await,
+        Target::Models => Box::pin(local::models(gateway, session, exchange, &caller)).await,
+        Target::Model(id) => Box::pin(local::model(gateway, session, exchange, &caller, &id)).await,
+        Target::Key => Box::pin(local::key(gateway, session, exchange, &caller)).await,
         Target::Stored | Target::Unknown => Err(Refusal::UnknownPath),
     }
 }
@@ -157,7 +159,7 @@ async fn model_call(
 async fn let_in<'a>(
     gateway: &Gateway,
     session: &mut ServerSession,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     caller: &'a Caller,
 ) -> Result<Admitted<'a>, Refusal> {
     let body = body::read(session, body_bounds(gateway, caller)).await?;
@@ -168,7 +170,8 @@ async fn let_in<'a>(
     let view = gateway.view.load_full();
     let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
     let ledger = &gateway.books.ledger;
-    let admission = admit(ledger, exchange.id, caller, &plan, &size, now).await?;
+    let admission = admit(ledger, exchange.id, caller, &plan, &size, now).await;
+    let admission = admission.map_err(|denied| exchange.denied(denied))?;
     Ok(Admitted {
         ask,
         body,
@@ -197,12 +200,18 @@ pub(super) fn path_and_query(path: &str, query: Option<&str>) -> String {
     }
 }
 
+/// Returns the caller's own id for the call.
+fn client_request_id(headers: &HeaderMap) -> Option<String> {
+    text(headers, &head::CLIENT_REQUEST_ID).or_else(|| text(headers, &head::REQUEST_ID))
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= MAX_ATTRIBUTION).then(|| value.to_owned())
+}
+
 /// Collects what the caller attached for attribution, within bounds.
 pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
-    let text = |name: &HeaderName| {
-        let value = headers.get(name)?.to_str().ok()?;
-        (value.len() <= MAX_ATTRIBUTION).then(|| value.to_owned())
-    };
     let mut tags = Map::new();
     if let Some(user) = ask
         .user
@@ -218,7 +227,7 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
     if let Some(metadata) = metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
         tags.insert("metadata".to_owned(), metadata);
     }
-    if let Some(written) = text(&head::TAGS) {
+    if let Some(written) = text(headers, &head::TAGS) {
         let list = written
             .split(',')
             .map(|tag| Value::String(tag.trim().to_owned()))
@@ -226,7 +235,7 @@ pub(super) fn attribution(headers: &HeaderMap, ask: &Ask) -> Attribution {
         tags.insert("tags".to_owned(), Value::Array(list));
     }
     Attribution {
-        client_request_id: text(&head::CLIENT_REQUEST_ID).or_else(|| text(&head::REQUEST_ID)),
+        client_request_id: client_request_id(headers),
         tags: Value::Object(tags),
         requested_model: ask.model.clone(),
         is_stream: ask.is_stream,

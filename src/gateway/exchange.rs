@@ -4,7 +4,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{connection::Connection, drain::InFlight, metrics, raw::RawCall};
+use super::{
+    admit::{Left, NotAdmitted},
+    connection::Connection,
+    drain::InFlight,
+    metrics,
+    raw::RawCall,
+    refuse::Refusal,
+};
 use crate::{
     base::{Clock, Moment, RequestId},
     dialect::Endpoint,
@@ -22,6 +29,10 @@ pub struct Exchange {
     pub(super) started: Instant,
     /// What it came to, which says how it must be answered.
     pub(super) endpoint: Endpoint,
+    /// The caller's own id for it, echoed on every answer.
+    pub(super) client_request_id: Option<String>,
+    /// What was left of the caller's limits when one of them refused it.
+    pub(super) left: Left,
     /// The connection it came on.
     pub(super) connection: Option<Arc<Connection>>,
     /// Counted until dropped, so that a drain waits for it.
@@ -43,6 +54,8 @@ impl Exchange {
             began,
             started: Instant::now(),
             endpoint: Endpoint::Other,
+            client_request_id: None,
+            left: Left::default(),
             connection: Connection::current(),
             under_way: None,
             call: None,
@@ -55,6 +68,12 @@ impl Exchange {
         self.connection
             .as_ref()
             .map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.address)
+    }
+
+    /// Remembers what was left of the caller's limits, to be told with the refusal.
+    pub(super) fn denied(&mut self, denied: NotAdmitted) -> Refusal {
+        self.left = denied.left;
+        denied.refusal
     }
 
     /// Returns how long the request has been going on, in milliseconds.

@@ -84,7 +84,8 @@ impl Call<'_> {
                 Err(End::Refused(refusal)) => return self.refused(refusal),
             };
             self.note(&candidate, &failure, millis_since(began));
-            let Some(next) = self.next(at, tried, &failure).await else {
+            // Boxed: seldom needed, and large.
+            let Some(next) = Box::pin(self.next(at, tried, &failure)).await else {
                 return self.spent(&failure);
             };
             at = next;
@@ -141,7 +142,7 @@ impl Call<'_> {
     async fn deliver(
         &mut self,
         candidate: &Candidate,
-        mut upstream: Upstream,
+        mut upstream: Box<Upstream>,
         began: Instant,
     ) -> Result<(), End> {
         let ends = self.ends(&candidate.offer.provider);

@@ -357,13 +357,14 @@ async fn open(
         &size,
         now,
     )
-    .await?;
+    .await
+    .map_err(|denied| exchange.denied(denied))?;
     let candidate = plan
         .candidates
         .get(admission.candidate)
         .ok_or(Refusal::QuotaUnavailable)?;
     let (books, expected) = (&gateway.books, size.expected());
-    let attribution = opening.attribution();
+    let attribution = opening.attribution(exchange.client_request_id.clone());
     let grant = &caller.grant;
     let mut booking = Booking::open(
         books,
@@ -409,9 +410,9 @@ impl Opening<'_> {
         }
     }
 
-    fn attribution(&self) -> Attribution {
+    fn attribution(&self, client_request_id: Option<String>) -> Attribution {
         Attribution {
-            client_request_id: None,
+            client_request_id,
             tags: serde_json::Value::Object(Map::new()),
             requested_model: self.model.to_owned(),
             is_stream: self.is_socket,

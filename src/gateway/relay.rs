@@ -33,7 +33,7 @@ const LAST_BYTES: Duration = Duration::from_millis(50);
 
 /// A stream on its way through.
 struct Relay {
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     reader: StreamReader,
     /// What is ready to be passed on.
     out: Vec<Bytes>,
@@ -53,7 +53,7 @@ impl Call<'_> {
     pub(super) async fn relay(
         &mut self,
         candidate: &Candidate,
-        upstream: Upstream,
+        upstream: Box<Upstream>,
         began: Instant,
     ) -> Result<(), End> {
         let provider = &candidate.offer.provider;

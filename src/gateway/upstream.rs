@@ -129,7 +129,7 @@ impl Upstream {
         provider: &Provider,
         credential: Option<&Credential>,
         outgoing: &Outgoing<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Box<Self>, Failure> {
         let addresses = resolve(guard, provider).await?;
         let mut last = Failure::Connect;
         for address in addresses.iter().take(ADDRESSES) {
@@ -153,7 +153,7 @@ impl Upstream {
         credential: Option<&Credential>,
         peer: ProviderPeer,
         outgoing: &Outgoing<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Box<Self>, Failure> {
         let deadlines = &provider.deadlines;
         let mut stale = 0;
         loop {
@@ -179,21 +179,22 @@ impl Upstream {
             let decoder = Decoder::of(encoding).ok_or(Failure::Garbage)?;
             let gap = Duration::from_millis(deadlines.gap_ms);
             session.set_read_timeout(Some(gap));
-            return Ok(Self {
+            // Boxed: it is handed on through many futures, and large.
+            return Ok(Box::new(Self {
                 session,
                 peer,
                 decoder,
                 gap,
-            });
+            }));
         }
     }
 
     async fn judged(
-        mut self,
+        mut self: Box<Self>,
         connector: &Connector,
         family: &str,
         now: Moment,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Box<Self>, Failure> {
         let status = self.status();
         if status.is_success() {
             return Ok(self);
@@ -292,7 +293,7 @@ impl Upstream {
     }
 
     /// Gives the connection back to the pool, when the answer was read to its end.
-    pub(super) async fn release(mut self, connector: &Connector) {
+    pub(super) async fn release(mut self: Box<Self>, connector: &Connector) {
         if self.session.response_done() {
             connector
                 .release_http_session(self.session, &self.peer, Some(IDLE))
@@ -303,7 +304,7 @@ impl Upstream {
     }
 
     /// Closes the connection: the provider should stop working for nobody.
-    pub(super) async fn abort(mut self) {
+    pub(super) async fn abort(mut self: Box<Self>) {
         self.session.shutdown().await;
     }
 }

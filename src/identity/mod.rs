@@ -6,6 +6,7 @@ pub mod hasher;
 pub mod lockout;
 pub mod opaque;
 pub mod password;
+pub mod totp;
 
 pub mod session;
 pub mod signing;

@@ -258,7 +258,8 @@ impl Ledger {
         if let Some(decision) = self.find_slice(&ask) {
             return Ok(decision);
         }
-        self.admit_exactly(ask).await
+        // Boxed: most calls never come here, and all would carry it.
+        Box::pin(self.admit_exactly(ask)).await
     }
 
     /// Asks Redis.

@@ -23,6 +23,8 @@ const CHANNEL: &str = "synaxis_changes";
 const BEAT: Duration = Duration::from_secs(1);
 /// Changes read at once; a reader further behind reads everything again.
 const BATCH: i32 = 5_000;
+/// What stands where changes were forgotten.
+const FORGOTTEN: &str = "gap";
 /// How long one question may take before the books count as away.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// A reader so many batches behind reads everything again.
@@ -280,7 +282,8 @@ async fn ask_once(postgres: &Postgres, state: &State) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Reads what changed after `last`, or `None` when it is so much that reading everything again is cheaper.
+/// Reads what changed after `last`, or `None` when some of it was forgotten, or it is so much that reading everything
+/// again is cheaper.
 async fn changes_since(conn: &mut Conn, last: i64) -> Result<Option<Arc<[Change]>>, StoreError> {
     let rows = sqlx::query!(
         r#"select seq as "seq!", kind as "kind!", id from platform.changes_since($1, $2)"#,
@@ -289,7 +292,8 @@ async fn changes_since(conn: &mut Conn, last: i64) -> Result<Option<Arc<[Change]
     )
     .fetch_all(conn)
     .await?;
-    if rows.len() >= usize::try_from(BATCH).unwrap_or_default() {
+    let has_forgotten = rows.iter().any(|row| row.kind == FORGOTTEN);
+    if has_forgotten || rows.len() >= usize::try_from(BATCH).unwrap_or_default() {
         return Ok(None);
     }
     let changes = rows.into_iter().map(|row| Change {

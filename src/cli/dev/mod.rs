@@ -164,6 +164,8 @@ pub struct Servers {
     pub database_url: String,
     pub proxy_database_url: String,
     pub admin_database_url: String,
+    /// With which background work comes to our own Postgres.
+    pub agent_password: Option<String>,
     pub redis_url: String,
 }
 

@@ -125,15 +125,24 @@ impl Planes {
             ("admin.listen", self.admin.to_string()),
             ("admin.operations_listen", self.admin_metrics.to_string()),
             ("admin.drain_s", DRAIN_S.to_string()),
+            (
+                "identity.public_url",
+                format!("http://{}", reachable(self.admin)),
+            ),
+            ("mail.folder", place("mail")),
             ("usage.spool_dir", place("spool")),
             ("egress.allow", allowed.join(",")),
+            ("retention.checkpoint_folder", place("checkpoints")),
         ];
         let flags = config_args.settings.iter().cloned();
         let told = told
             .into_iter()
             .map(|(path, value)| (path.to_owned(), value));
+        let agent = servers.agent_password.iter();
+        let agent = agent.map(|word| ("database.agent_password".to_owned(), word.clone()));
         flags
             .chain(told)
+            .chain(agent)
             .map(|(path, value)| (variable_name(&path), value))
             .collect()
     }

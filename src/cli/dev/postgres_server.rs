@@ -78,6 +78,7 @@ pub async fn private(
     Ok(Servers {
         proxy_database_url: as_role("proxy", &kept.proxy_password),
         admin_database_url: as_role("admin", &kept.admin_password),
+        agent_password: Some(kept.agent_password.clone()),
         database_url,
         redis_url,
     })
@@ -103,6 +104,7 @@ pub async fn given(url: &str, redis_url: String) -> anyhow::Result<Servers> {
         database_url: url.to_owned(),
         proxy_database_url: url.to_owned(),
         admin_database_url: url.to_owned(),
+        agent_password: None,
         redis_url,
     })
 }

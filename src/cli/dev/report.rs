@@ -83,7 +83,10 @@ impl Report {
             redis_url: servers.redis_url.clone(),
             organization_id: kept.organization_id.clone(),
             admin_email: kept.owner_email.clone(),
-            admin_password: None,
+            admin_password: kept
+                .owner_email
+                .as_ref()
+                .map(|_| kept.owner_password.clone()),
             api_key: kept.api_key.clone(),
             models: demo.models.clone(),
             upstreams: demo.upstreams.clone(),
@@ -117,6 +120,11 @@ impl Report {
             out,
             "  owner    {}",
             self.admin_email.as_deref().unwrap_or("-")
+        )?;
+        writeln!(
+            out,
+            "  password {}",
+            self.admin_password.as_deref().unwrap_or("-")
         )?;
         writeln!(out, "  key      {key}")?;
         writeln!(

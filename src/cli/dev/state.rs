@@ -87,6 +87,7 @@ const OURS: &[&str] = &[
     "proxy",
     "redis",
     "log",
+    "checkpoints",
 ];
 
 impl StateFolder {

@@ -1,10 +1,16 @@
 //! What people do at the door, each with its audit row: register, sign in and out, prove who they are.
 
+pub mod invited;
 pub mod register;
 pub mod sign_in;
 
 pub mod refresh;
 pub mod sessions;
+
+pub mod passwords;
+pub mod second_factor;
+
+pub mod me;
 
 pub mod signing_keys;
 pub mod upkeep;

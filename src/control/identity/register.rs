@@ -221,6 +221,7 @@ pub(super) async fn proof(
 ) -> Result<Secret, StoreError> {
     let code = Opaque::mint();
     let until = visit.now.plus(PROOF_LIFETIME);
+    one_time::cancel(tx, purpose, visit.now).await?;
     one_time::insert(tx, purpose, code.hash, email, until, visit.now).await?;
     Ok(code.text)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Door, Visit, trail};
 use crate::{
-    audit::Event,
+    audit::{Actor, By, Event},
     base::{Moment, Secret, SessionId, UserId},
     identity::{
         Person, Standing, Terms,
@@ -109,12 +109,7 @@ pub async fn with_password(
     let kept = found
         .as_ref()
         .and_then(|person| person.password_hash.clone());
-    let checked = door.hasher.verify(password.clone(), kept).await;
-    if checked.is_err() {
-        let mut conn = door.postgres.acquire().await?;
-        attempt::uncount_guess(&mut conn, account, &visit.client.source()).await?;
-    }
-    let is_right = checked?;
+    let is_right = check(door, account, password.clone(), kept, visit).await?;
     let Some(person) = found.as_ref().filter(|_| is_right) else {
         note_wrong(door, account, found.as_ref(), count, visit).await?;
         return Err(SignInRefused::Wrong);
@@ -143,6 +138,27 @@ pub async fn with_password(
     open(door, tx, person, session, visit)
         .await
         .map(Entry::SignedIn)
+}
+
+/// Checks a password; a guess that was never judged is not counted.
+pub(super) async fn check(
+    door: &Door,
+    account: Hash,
+    password: Secret,
+    kept: Option<Secret>,
+    visit: &Visit,
+) -> Result<bool, SignInRefused> {
+    let checked = door.hasher.verify(password, kept).await;
+    if checked.is_err() {
+        let mut conn = door.postgres.acquire().await?;
+        attempt::uncount_guess(&mut conn, account, &visit.client.source()).await?;
+    }
+    Ok(checked?)
+}
+
+/// Returns what guesses at somebody's second factor are counted under.
+pub(super) fn second_account(person: UserId) -> Hash {
+    account_hash(&format!("second factor of {person}"))
 }
 
 async fn find(door: &Door, email: &str) -> Result<Option<Person>, StoreError> {
@@ -189,7 +205,7 @@ fn may_enter(person: &Person) -> Result<(), SignInRefused> {
 }
 
 /// Writes a wrong guess down; the fifth and the hundredth in a row also in the logs of the person's organizations.
-async fn note_wrong(
+pub(super) async fn note_wrong(
     door: &Door,
     account: Hash,
     known: Option<&Person>,
@@ -238,7 +254,7 @@ pub(super) async fn note_guessing(
         target_id: Some(person.uuid()),
         details: json!({ "wrong_guesses": count }),
     };
-    let by = crate::audit::By::new(crate::audit::Actor::System, visit.now).from(visit.source);
+    let by = By::new(Actor::System, visit.now).from(visit.source);
     trail::record(tx, &terms.organizations, by, &event).await
 }
 

@@ -1,6 +1,7 @@
 //! People at the door, in the books. What belongs to one person asks for a [`crate::store::PersonTx`].
 
 pub mod attempt;
+pub mod factor;
 pub mod one_time;
 pub mod person;
 pub mod session;

@@ -48,7 +48,7 @@ pub struct OneTimeToken {
     pub email: String,
 }
 
-/// Writes a token; those of the same person and purpose before it no longer count.
+/// Writes a token; those of the same person and purpose before it count on.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -61,7 +61,6 @@ pub async fn insert(
     now: Moment,
 ) -> Result<(), StoreError> {
     let person = tx.person().uuid();
-    cancel(tx, purpose, now).await?;
     sqlx::query!(
         "insert into identity.one_time_tokens (id, user_id, purpose, token_hash, email, expires_at, created_at)
          values ($1, $2, $3, $4, $5, $6, $7)",
@@ -76,6 +75,29 @@ pub async fn insert(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Counts the tokens of the person for a purpose that still count.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn count_live(
+    tx: &mut PersonTx,
+    purpose: Purpose,
+    now: Moment,
+) -> Result<i64, StoreError> {
+    let person = tx.person().uuid();
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+           from identity.one_time_tokens
+           where user_id = $1 and purpose = $2 and used_at is null and $3 < expires_at"#,
+        person,
+        purpose.word(),
+        now.utc(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(count)
 }
 
 /// Takes the worth of every token of the person for a purpose.

@@ -305,6 +305,29 @@ pub async fn take_refresh_token(
     }))
 }
 
+/// Takes the worth of every refresh token of a session.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn end_refresh_tokens(
+    tx: &mut PersonTx,
+    session: SessionId,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let person = tx.person().uuid();
+    sqlx::query!(
+        "update identity.refresh_tokens
+         set expires_at = $3
+         where user_id = $1 and session_id = $2 and used_at is null and $3 < expires_at",
+        person,
+        session.uuid(),
+        now.utc(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Marks a refresh token as spent, and its session as used.
 ///
 /// # Errors

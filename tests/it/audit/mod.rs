@@ -1,7 +1,10 @@
 //! Nothing is changed without a row, and no row is changed without being named.
 
+mod api;
 mod chain;
 mod checkpoints;
+mod past;
+mod retention;
 mod tamper;
 
 use std::collections::BTreeMap;

@@ -224,7 +224,7 @@ async fn the_command_names_what_was_tampered_with_and_ends_with_one() {
     );
 }
 
-fn verify(log: &Log, arguments: &[&str]) -> (Option<i32>, String) {
+pub fn verify(log: &Log, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(SYNAXIS)
         .args(["audit", "verify", "--json"])
         .args(arguments)

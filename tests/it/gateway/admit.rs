@@ -34,6 +34,8 @@ async fn a_burst_through_two_proxies_admits_exactly_the_limit() {
         );
         let wait: u64 = answer.header("retry-after").parse().expect("seconds");
         assert!((1..=63).contains(&wait), "{wait}");
+        assert_eq!(answer.header("x-ratelimit-limit-requests"), "50");
+        assert_eq!(answer.header("x-ratelimit-remaining-requests"), "0");
     }
     assert_eq!(stack.provider("gratis").calls(), 50);
     stack.booked(50).await;

@@ -1,7 +1,14 @@
-//! People at the door of the admin API: a running sidecar, real mail in a folder, real Postgres.
+//! People at the door of the admin API: a running sidecar, real mail, real Postgres.
 
 pub mod people;
 
+mod account;
+mod guessing;
+mod mail;
+mod passwords;
 mod register;
+mod second_factor;
 mod sessions;
 mod sign_in;
+mod signing_keys;
+mod tokens;

@@ -73,6 +73,27 @@ pub async fn ask(admin: &TestAdmin, who: &Visitor, method: Method, path: &str) -
         .await
 }
 
+/// Asks as somebody, with a body.
+pub async fn tell(
+    admin: &TestAdmin,
+    who: &Visitor,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Reply {
+    let request = admin.request(method, path).token(&who.access_token);
+    request.json(body).send().await
+}
+
+/// Asks as somebody else's machine would: loopback has many addresses.
+pub fn client_at(address: [u8; 4]) -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .local_address(std::net::IpAddr::from(address))
+        .build()
+        .expect("a client")
+}
+
 /// Waits for the newest letter to `email` with that subject.
 pub async fn letter(admin: &TestAdmin, email: &str, subject: &str) -> String {
     for _ in 0..200 {
