@@ -32,6 +32,21 @@ pub mod metrics;
 pub mod serve;
 pub mod store;
 
+pub mod auto_optimization;
+pub mod groups;
+pub mod invitations;
+pub mod invited;
+pub mod key_views;
+pub mod keys;
+pub mod limit_views;
+pub mod limits;
+pub mod members;
+pub mod organization_settings;
+pub mod organizations;
+pub mod patch;
+pub mod roles;
+pub mod tenants;
+
 pub mod audit;
 pub mod auth;
 pub mod cookie;

@@ -22,4 +22,5 @@ mod isolation;
 mod keys;
 mod migrations;
 mod quota;
+mod tenancy;
 mod usage;

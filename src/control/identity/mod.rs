@@ -1,5 +1,6 @@
 //! What people do at the door, each with its audit row: register, sign in and out, prove who they are.
 
+pub mod invited;
 pub mod register;
 pub mod sign_in;
 
