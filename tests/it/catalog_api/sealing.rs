@@ -51,7 +51,6 @@ fn sidecar(stand: &Stand, key: &str, earlier: &str) -> Child {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn what_an_earlier_key_seals_is_sealed_anew_and_the_earlier_key_is_refused() {
     let stand = Stand::start().await;
     let ours = stand.tenant("ada").await;
