@@ -329,22 +329,16 @@ fn an_organizations_own_key_goes_before_the_platforms_and_strangers_never_see_it
 }
 
 #[test]
-fn a_provider_that_wants_a_key_takes_no_call_without_one() {
+fn a_provider_that_wants_a_key_is_unknown_to_those_without_one() {
     let llama = model("llama");
     let mut shop = provider("shop");
     shop.credentials = vec![credential(2, Some(organization(2)))];
+    let offer = Arc::new(paid(shop, &llama, 5));
 
-    let refused = plan(
-        &resolved(&[&llama], [paid(shop, &llama, 5)]),
-        &need(),
-        &Health::default(),
-        NOW,
-    );
+    let catalog = Catalog::new(vec![offer], &[], HashMap::new());
 
-    assert_eq!(
-        refused.unwrap_err(),
-        Unroutable::NothingAble { param: "model" }
-    );
+    assert!(catalog.resolve(organization(1), "llama").is_err());
+    assert!(catalog.resolve(organization(2), "llama").is_ok());
 }
 
 #[test]

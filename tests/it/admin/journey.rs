@@ -135,7 +135,7 @@ async fn an_empty_database_becomes_a_working_call_over_the_api_alone() {
     let cost = usage["totals"]["cost_nano_usd"].as_u64().expect("money");
     assert!(0 < cost, "{usage}");
     let calls = desk.get(&ada, "/requests").await;
-    let id = calls["data"][0]["request_id"].as_str().expect("an id");
+    let id = calls["data"][0]["id"].as_str().expect("an id");
     assert_eq!(id, answers[1].header("x-request-id"));
     let of_key = desk
         .get(

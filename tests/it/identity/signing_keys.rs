@@ -20,7 +20,11 @@ async fn operator(admin: &TestAdmin, email: &str) -> Visitor {
 
 #[tokio::test]
 async fn the_next_key_is_published_before_it_signs_and_nobody_notices() {
-    let admin = TestAdmin::start().await;
+    let rates = [
+        ("ADMIN__THROTTLE__SIGN_INS_PER_ADDRESS_MINUTE", "10000"),
+        ("ADMIN__THROTTLE__SIGN_INS_PER_ACCOUNT_MINUTE", "10000"),
+    ];
+    let admin = TestAdmin::start_with(&rates).await;
     let root = operator(&admin, "root@example.com").await;
     let path = "/api/v1/platform/signing-keys";
 

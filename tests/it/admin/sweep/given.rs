@@ -58,6 +58,7 @@ pub async fn ids(admin: &TestAdmin, tenant: &Tenant) -> Ids {
     .await
     .expect("an entry");
     [
+        ("client_id".to_owned(), "sample-client".to_owned()),
         ("request_id".to_owned(), request.to_string()),
         ("session_id".to_owned(), tenant.owner.session_id.clone()),
         ("user_id".to_owned(), tenant.owner.user_id.clone()),
@@ -95,6 +96,12 @@ pub fn fields(operation: &str) -> Value {
             json!({"amounts": {"input_nano_usd": 2, "output_nano_usd": 3}})
         }
         "create_offer" => json!({"tier": "paid"}),
+        "create_limit" => {
+            json!({"terms": {"meter": "output_tokens", "window": "hour", "amount": 1}})
+        }
+        "create_identity_provider" | "change_identity_provider" => {
+            json!({"issuer": "https://127.0.0.1:9/", "client_secret": "sample-secret"})
+        }
         "create_substitute" | "create_platform_substitute" => {
             json!({"model_id": "{model_id}", "substitute_id": "{other_model_id}"})
         }
@@ -103,7 +110,7 @@ pub fn fields(operation: &str) -> Value {
 }
 
 /// Parameters that name what belongs to the platform or to a person, which other sweeps cover.
-pub const NAMED_ELSEWHERE: [&str; 0] = [];
+pub const NAMED_ELSEWHERE: [&str; 1] = ["slug"];
 
 /// What a rank may do in any organization.
 pub async fn permissions(admin: &TestAdmin, rank: &str) -> Vec<String> {

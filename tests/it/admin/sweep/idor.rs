@@ -78,7 +78,7 @@ fn inner(operation: &Operation) -> Vec<String> {
 }
 
 fn is_tenants(operation: &Operation) -> bool {
-    operation.path.contains("{organization_id}")
+    operation.access != "platform" && operation.path.contains("{organization_id}")
 }
 
 /// The query an operation cannot do without.
