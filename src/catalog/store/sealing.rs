@@ -159,7 +159,10 @@ pub async fn list(conn: &mut Conn) -> Result<Vec<SealingKeyRow>, StoreError> {
 ///
 /// # Errors
 /// When the books are away.
-pub async fn signing_keys(conn: &mut Conn, current: &str) -> Result<Vec<(Uuid, Sealed)>, StoreError> {
+pub async fn signing_keys(
+    conn: &mut Conn,
+    current: &str,
+) -> Result<Vec<(Uuid, Sealed)>, StoreError> {
     let rows = sqlx::query!(
         "
         select id, sealing_key_id, sealed_key, sealed_secret
