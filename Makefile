@@ -1,5 +1,5 @@
 # Names over plain commands. `make dev ARGS="--fresh"` passes arguments on.
-.PHONY: dev test lint bench docs
+.PHONY: dev test lint fuzz bench docs
 
 dev: ## Everything on this machine, release build
 	scripts/install.sh
@@ -10,6 +10,10 @@ test: ## The whole test-suite
 
 lint: ## Format, clippy, documentation
 	scripts/lint.sh
+
+fuzz: ## The admin API against its own document
+	scripts/install.sh test
+	scripts/fuzz.sh $(ARGS)
 
 bench: ## The pure pieces
 	cargo bench --locked $(ARGS)

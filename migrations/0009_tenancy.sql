@@ -336,6 +336,15 @@ create trigger keep_updated_at
         revoked_reason, secret_hash, deleted_at
     on operations.api_keys for each row execute function platform.touch_updated_at();
 
+-- The limits that hold for a key of an organization, or for a member or group of it, for its own people to see.
+create function operations.limits_holding(organization uuid, api_key uuid, person uuid, team uuid) returns jsonb
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select case when organization = platform.current_organization()
+        then operations.limits_of_key(organization, api_key, person, team) else '[]' end
+$$;
+alter function operations.limits_holding(uuid, uuid, uuid, uuid) owner to synaxis_definer;
+grant execute on function operations.limits_holding(uuid, uuid, uuid, uuid) to synaxis_admin;
+
 create or replace function operations.announce_limit() returns trigger language plpgsql as $$
 declare
     changed operations.limits := coalesce(new, old);
@@ -441,7 +450,7 @@ begin
         -- A key that is gone still spent what it spent.
         lineage := (ids ->> 0)::uuid || array(
             select k.id from operations.api_keys k
-            where k.organization_id = organization and (k.id = (ids ->> 0)::uuid or k.lineage_id = (ids ->> 0)::uuid));
+            where k.organization_id = organization and k.lineage_id = (ids ->> 0)::uuid);
         whose := case asked -> 'subject' ->> 'kind'
             when 'organization' then 'organization_id = $1'
             when 'group' then 'organization_id = $1 and group_id = $2'

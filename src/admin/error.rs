@@ -168,7 +168,11 @@ impl ApiError {
     /// Returns the header some refusals are told with.
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
-            Self::Unauthenticated => Some((
+            Self::Unauthenticated
+            | Self::Refused {
+                status: StatusCode::UNAUTHORIZED,
+                ..
+            } => Some((
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"synaxis\""),
             )),

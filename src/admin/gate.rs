@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     audit::Source,
-    base::OrganizationId,
+    base::{GroupId, OrganizationId},
     identity::{
         Standing,
         store::{
@@ -121,12 +121,13 @@ async fn member(
     let path = request
         .extract_parts::<Path<HashMap<String, String>>>()
         .await;
-    let organization = path.ok().and_then(|Path(mut path)| {
-        let text = path.remove("organization_id")?;
-        text.parse::<OrganizationId>().ok()
-    });
+    let path = path.map(|Path(path)| path).unwrap_or_default();
+    let organization = path.get("organization_id");
+    let organization = organization.and_then(|text| text.parse::<OrganizationId>().ok());
+    let group = path.get("group_id").and_then(|text| text.parse().ok());
     let claims = claims(plane, &card.headers).await?;
-    let stands = standing(plane, &claims, card.source, organization).await?;
+    let place = organization.map(|organization| (organization, group));
+    let stands = standing(plane, &claims, card.source, place).await?;
     let reached = organization.filter(|organization| stands.session.reaches(*organization));
     let (organization, membership) = reached.zip(stands.membership).ok_or(ApiError::NotFound)?;
     let member = Member {
@@ -195,18 +196,20 @@ struct Stands {
     membership: Option<Membership>,
 }
 
-/// Asks the books how somebody stands now: what a token once said may have been taken back.
+/// Asks the books how somebody stands now: what a token once said may have been taken back. What a role permits in one
+/// group counts where the path leads into that group.
 async fn standing(
     plane: &Plane,
     claims: &Claims,
     source: Source,
-    organization: Option<OrganizationId>,
+    place: Option<(OrganizationId, Option<GroupId>)>,
 ) -> Result<Stands, ApiError> {
     let now = plane.clock.now();
+    let (organization, group) = place.unzip();
     let mut conn = plane.postgres.acquire().await?;
     let found = session::find_open(&mut conn, claims.sid, claims.sub, organization, now).await?;
     let session = found.ok_or(ApiError::Unauthenticated)?;
-    let known = standing::find(&mut conn, claims.sub, organization).await?;
+    let known = standing::find(&mut conn, claims.sub, organization, group.flatten()).await?;
     let known = known
         .filter(|known| known.standing == Standing::Active && known.token_version == claims.ver)
         .ok_or(ApiError::Unauthenticated)?;

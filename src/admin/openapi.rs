@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::Method;
+use serde_json::{Map, Value};
 use utoipa::{
     IntoResponses, PartialSchema, ToSchema,
     openapi::{
@@ -166,4 +167,63 @@ fn idempotency_key() -> Parameter {
         ))
         .schema(Some(text))
         .build()
+}
+
+/// Returns the document as it is served.
+#[must_use]
+pub fn settled(document: &OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    mend(&mut document);
+    document
+}
+
+/// Joins a description to what it describes: utoipa says an inlined field with a description is also an object.
+fn mend(node: &mut Value) {
+    match node {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(mend);
+            if let Some(joined) = described(fields) {
+                *node = joined;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(mend),
+        _ => {}
+    }
+}
+
+fn described(fields: &Map<String, Value>) -> Option<Value> {
+    let parts = fields.get("allOf").filter(|_| fields.len() == 1)?;
+    let [schema, said] = parts.as_array()?.as_slice() else {
+        return None;
+    };
+    let said = said.as_object()?;
+    let description = said.get("description")?;
+    let says_no_more = said.len() == 2 && said.get("type").is_some_and(|kind| kind == "object");
+    let mut schema = schema.as_object().filter(|_| says_no_more)?.clone();
+    schema.insert("description".to_owned(), description.clone());
+    Some(schema.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_described_field_is_what_it_is_and_no_object_besides() {
+        let word = json!({"type": "string", "enum": ["a"], "description": "Any."});
+        let mut field = json!({"x": {"allOf": [word, {"type": "object", "description": "This."}]}});
+        let whole = json!({"allOf": [{"type": "object"}, {"type": "object", "properties": {}}]});
+
+        mend(&mut field);
+        let mut same = whole.clone();
+        mend(&mut same);
+
+        assert_eq!(
+            field,
+            json!({"x": {"type": "string", "enum": ["a"], "description": "This."}})
+        );
+        assert_eq!(same, whole);
+    }
 }

@@ -61,6 +61,15 @@ impl By {
         }
     }
 
+    /// Returns the person who acts, when it is one.
+    #[must_use]
+    pub const fn person(&self) -> Option<UserId> {
+        match self.actor {
+            Actor::User(user) => Some(user),
+            Actor::Key(_) | Actor::Operator | Actor::Agent | Actor::System => None,
+        }
+    }
+
     /// Adds from where.
     #[must_use]
     pub const fn from(self, source: Source) -> Self {

@@ -88,6 +88,12 @@ ids! {
     UserId,
     /// A team inside one organization.
     GroupId,
+    /// Somebody who was asked to join.
+    InvitationId,
+    /// A named set of permissions.
+    RoleId,
+    /// A role that somebody was given.
+    AssignmentId,
     /// A key callers send.
     ApiKeyId,
     /// Somebody who serves models.

@@ -9,13 +9,14 @@ use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     base::{Clock, tasks::Tasks},
-    config::{Config, Security},
+    config::{Config, Environment, Security},
     control::{
         catalog::sealing::{NotSealing, Round, rewrap},
         identity::{Door, upkeep},
         retention::Keeper,
     },
     egress::Guard,
+    identity::mail::Transport,
     store::{
         Vault, nodes,
         postgres::{self, Postgres, Role},
@@ -71,6 +72,10 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::default();
     work(&plane, &tasks);
     keep(&config, &plane, &tasks)?;
+    if config.environment == Environment::Production && config.mail.transport == Transport::File {
+        let folder = config.mail.folder.display();
+        tracing::warn!(%folder, "mail is written to a folder and reaches nobody: set mail.transport");
+    }
     let drain = Duration::from_secs(config.admin.drain_s);
     tracing::info!(listen = %config.admin.listen, "the sidecar serves");
     let stopped = async {

@@ -197,6 +197,7 @@ async fn create(args: &CreateArgs, settings: &Settings) -> anyhow::Result<()> {
         user_id: args.user,
         allowed_models: args.models.clone(),
         allowed_cidrs: args.cidrs.clone(),
+        scopes: Vec::new(),
         expires_at: args.expires.map(|ending| ending.from(by.now)),
         limits: args.limits.terms(),
     };
@@ -207,15 +208,10 @@ async fn create(args: &CreateArgs, settings: &Settings) -> anyhow::Result<()> {
 
 async fn list(args: &ListArgs, settings: &Settings) -> anyhow::Result<()> {
     let mut tx = begin(settings, args.organization).await?;
-    let mut all: Vec<ApiKey> = Vec::new();
-    loop {
-        let before = all.last().map(|last| last.id);
-        let batch = keys::list(&mut tx, before, BATCH).await?;
-        if batch.is_empty() {
-            break;
-        }
-        all.extend(batch);
-    }
+    let all = operator::everything(async |last: Option<&ApiKey>| {
+        keys::list(&mut tx, last.map(|last| last.id), BATCH).await
+    })
+    .await?;
     let now = Clock::default().now();
     let rows: Vec<Value> = all.iter().map(|key| row(key, now)).collect();
     let columns = [

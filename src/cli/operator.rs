@@ -16,7 +16,10 @@ use crate::{
     audit::{Actor, By},
     base::{Clock, Moment},
     config::Config,
-    store::postgres::{self, Postgres, Role},
+    store::{
+        StoreError,
+        postgres::{self, Postgres, Role},
+    },
 };
 
 /// Reads where the books are, and gives this process the key of the audit log.
@@ -147,6 +150,23 @@ impl Ending {
             Self::At(moment) => moment,
             Self::After(stretch) => now.plus(stretch),
         }
+    }
+}
+
+/// Reads a whole list, batch after batch; `batch` is given the last row there is and answers what follows it.
+///
+/// # Errors
+/// When a batch cannot be read.
+pub async fn everything<T>(
+    mut batch: impl AsyncFnMut(Option<&T>) -> Result<Vec<T>, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut all = Vec::new();
+    loop {
+        let next = batch(all.last()).await?;
+        if next.is_empty() {
+            return Ok(all);
+        }
+        all.extend(next);
     }
 }
 

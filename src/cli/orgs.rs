@@ -6,14 +6,17 @@ use serde_json::{Value, json};
 
 use super::{block_on, operator, settings::ConfigArgs};
 use crate::{
-    base::UserId,
+    base::{Cursor, Order, Paging, UserId},
     control::organizations::{self, NewOrganization, Start},
     store::postgres::{Role, Settings},
-    tenancy::{self, Organization},
+    tenancy::{
+        Tenant,
+        store::organizations::{TenantFilter, find_tenants},
+    },
 };
 
 /// Organizations read at once.
-const BATCH: i32 = 1_000;
+const BATCH: u32 = 1_000;
 
 /// What `synaxis orgs` is asked.
 #[derive(Debug, clap::Args)]
@@ -94,15 +97,19 @@ async fn create(args: &CreateArgs, settings: &Settings) -> anyhow::Result<()> {
 async fn list(is_json: bool, settings: &Settings) -> anyhow::Result<()> {
     let postgres = operator::open(settings, Role::Admin)?;
     let mut conn = postgres.acquire().await?;
-    let mut all: Vec<Organization> = Vec::new();
-    loop {
-        let after = all.last().map(|last| last.id);
-        let batch = tenancy::store::all_organizations(&mut conn, after, BATCH).await?;
-        if batch.is_empty() {
-            break;
-        }
-        all.extend(batch);
-    }
+    let all = operator::everything(async |last: Option<&Tenant>| {
+        let paging = Paging {
+            limit: BATCH,
+            after: last.map(|last| Cursor {
+                at: last.created_at,
+                id: last.id.uuid(),
+            }),
+            order: Order::Asc,
+        };
+        let page = find_tenants(&mut conn, TenantFilter::default(), paging).await?;
+        Ok(page.rows)
+    })
+    .await?;
     let rows: Vec<Value> = all.iter().map(row).collect();
     operator::print_rows(
         &rows,
@@ -111,7 +118,7 @@ async fn list(is_json: bool, settings: &Settings) -> anyhow::Result<()> {
     )
 }
 
-fn row(organization: &Organization) -> Value {
+fn row(organization: &Tenant) -> Value {
     json!({
         "id": organization.id,
         "slug": organization.slug,

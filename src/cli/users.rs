@@ -19,7 +19,7 @@ use crate::{
         Scope,
         postgres::{Postgres, Role, Settings},
     },
-    tenancy::{self, Rank, User},
+    tenancy::{Rank, User, store::all_users},
 };
 
 /// People read at once.
@@ -131,15 +131,10 @@ fn password() -> anyhow::Result<Secret> {
 async fn list(is_json: bool, settings: &Settings) -> anyhow::Result<()> {
     let postgres = operator::open(settings, Role::Owner)?;
     let mut conn = postgres.acquire().await?;
-    let mut all: Vec<User> = Vec::new();
-    loop {
-        let after = all.last().map(|last| last.id);
-        let batch = tenancy::store::all_users(&mut conn, after, BATCH).await?;
-        if batch.is_empty() {
-            break;
-        }
-        all.extend(batch);
-    }
+    let all = operator::everything(async |last: Option<&User>| {
+        all_users(&mut conn, last.map(|last| last.id), BATCH).await
+    })
+    .await?;
     let rows: Vec<Value> = all.iter().map(row).collect();
     operator::print_rows(
         &rows,

@@ -2,13 +2,33 @@
 //!
 //! Who may do what is decided before these functions are called; whose rows they touch is their transaction's scope.
 
-pub mod catalog;
+pub mod ceiling;
+mod note;
+pub mod refused;
+
 pub mod identity;
-pub mod keys;
-pub mod limits;
+
 pub mod organizations;
-pub mod retention;
-pub mod store;
+pub mod settings;
+pub mod tenants;
+
+pub mod groups;
+pub mod invitations;
+pub mod members;
+pub mod roles;
 pub mod users;
+
+pub mod keys;
+pub mod own_keys;
+
+pub mod balance;
+pub mod limits;
+pub mod store;
+
+pub mod catalog;
+pub mod retention;
+
+pub use ceiling::Ceiling;
+pub use refused::TenancyRefused;
 
 pub use crate::audit::{Actor, By};

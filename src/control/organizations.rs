@@ -1,14 +1,19 @@
-//! Tenants: made with their settings, their default group and the limits a new one starts with.
+//! Tenants: made with their settings, default group and first limits; changed, deleted whole and brought back.
 
 use serde_json::json;
 
-use super::limits::{self, LimitRefused, NewLimit, Terms};
+use super::{
+    limits::{self, LimitRefused, NewLimit, Terms},
+    note::note,
+    refused::{TenancyRefused, expect_version},
+    settings::set,
+};
 use crate::{
     audit::{self, By, Event},
-    base::{GroupId, OrganizationId, UserId},
+    base::{GroupId, Moment, OrganizationId, UserId},
     quota::limit::{Meter, Subject, Window},
     store::{OrgTx, Postgres, Scope, StoreError},
-    tenancy::{self, Rank, slug_of},
+    tenancy::{self, Organization, Rank, slug_of, store::organizations as store},
 };
 
 /// Whether a new organization starts with limits.
@@ -159,30 +164,129 @@ pub async fn join(
     Ok(audit::store::record(tx, by, &event).await?)
 }
 
-/// Stops serving this transaction's organization, or serves it again.
+/// What shall be other; `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct OrganizationChange {
+    /// The short name in addresses.
+    pub slug: Option<String>,
+    /// The name on contracts.
+    pub legal_name: Option<String>,
+    /// The name people read.
+    pub display_name: Option<String>,
+    /// Whom to ask; the inner `None` takes it away.
+    pub contact_email: Option<Option<String>>,
+    /// Where invoices go; the inner `None` takes it away.
+    pub billing_email: Option<Option<String>>,
+    /// What tax offices know it by; the inner `None` takes it away.
+    pub tax_id: Option<Option<String>>,
+}
+
+impl OrganizationChange {
+    fn apply(self, organization: &mut Organization) {
+        set(&mut organization.slug, self.slug);
+        set(&mut organization.legal_name, self.legal_name);
+        set(&mut organization.display_name, self.display_name);
+        set(&mut organization.contact_email, self.contact_email);
+        set(&mut organization.billing_email, self.billing_email);
+        set(&mut organization.tax_id, self.tax_id);
+    }
+}
+
+/// Changes this transaction's organization and returns it.
 ///
 /// # Errors
-/// See [`OrganizationRefused`].
-pub async fn suspend(
+/// See [`TenancyRefused`].
+pub async fn change(
     tx: &mut OrgTx,
-    is_suspended: bool,
+    change: OrganizationChange,
+    expected: Option<Moment>,
     by: By,
-) -> Result<(), OrganizationRefused> {
-    let (status, action) = if is_suspended {
-        ("suspended", "organization.suspend")
-    } else {
-        ("active", "organization.restore")
-    };
-    if !tenancy::store::set_status(tx, status).await? {
-        return Err(OrganizationRefused::NoOrganization);
+) -> Result<Organization, TenancyRefused> {
+    store::lock_organization(tx).await?;
+    let found = store::find_organization(tx).await?;
+    let before = found.ok_or(TenancyRefused::NotFound)?;
+    expect_version(expected, before.updated_at)?;
+    let mut after = before.clone();
+    change.apply(&mut after);
+    after.updated_at = store::update_organization(tx, &after).await?;
+    let details = json!({ "before": told(&before), "after": told(&after) });
+    note(
+        tx,
+        by,
+        "organization.change",
+        ("organization", after.id.uuid()),
+        details,
+    )
+    .await?;
+    Ok(after)
+}
+
+/// Writes what else is known of an organization that this transaction made, and returns it.
+///
+/// # Errors
+/// See [`TenancyRefused`].
+pub async fn complete(
+    tx: &mut OrgTx,
+    details: OrganizationChange,
+) -> Result<Organization, TenancyRefused> {
+    let found = store::find_organization(tx).await?;
+    let mut organization = found.ok_or(TenancyRefused::NotFound)?;
+    details.apply(&mut organization);
+    organization.updated_at = store::update_organization(tx, &organization).await?;
+    Ok(organization)
+}
+
+/// Returns an organization as the audit log tells it: without addresses of people.
+fn told(organization: &Organization) -> serde_json::Value {
+    json!({
+        "slug": organization.slug, "legal_name": organization.legal_name,
+        "display_name": organization.display_name, "has_contact_email": organization.contact_email.is_some(),
+        "has_billing_email": organization.billing_email.is_some(), "tax_id": organization.tax_id,
+    })
+}
+
+/// Deletes this transaction's organization and all that belongs to it; [`undelete`] brings the same back.
+///
+/// # Errors
+/// See [`TenancyRefused`].
+pub async fn delete(
+    tx: &mut OrgTx,
+    expected: Option<Moment>,
+    by: By,
+) -> Result<(), TenancyRefused> {
+    store::lock_organization(tx).await?;
+    let found = store::find_organization(tx).await?;
+    expect_version(expected, found.ok_or(TenancyRefused::NotFound)?.updated_at)?;
+    store::delete_organization(tx).await?;
+    let organization = tx.scope().organization().uuid();
+    Ok(note(
+        tx,
+        by,
+        "organization.delete",
+        ("organization", organization),
+        json!({}),
+    )
+    .await?)
+}
+
+/// Brings this transaction's organization back with all that was deleted with it, and nothing else.
+///
+/// # Errors
+/// [`TenancyRefused::NotDeleted`] when it is not deleted, [`TenancyRefused::SlugTaken`] when another has its short
+/// name by now, [`TenancyRefused::LastOwner`] when nobody is left to own it.
+pub async fn undelete(tx: &mut OrgTx, by: By) -> Result<(), TenancyRefused> {
+    if !store::restore_organization(tx).await? {
+        return Err(TenancyRefused::NotDeleted);
     }
-    let event = Event {
-        action,
-        target_kind: "organization",
-        target_id: Some(tx.scope().organization().uuid()),
-        details: json!({}),
-    };
-    Ok(audit::store::record(tx, by, &event).await?)
+    let organization = tx.scope().organization().uuid();
+    Ok(note(
+        tx,
+        by,
+        "organization.restore",
+        ("organization", organization),
+        json!({}),
+    )
+    .await?)
 }
 
 async fn seed_limits(tx: &mut OrgTx, by: By) -> Result<(), OrganizationRefused> {

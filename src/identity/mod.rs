@@ -8,6 +8,8 @@ pub mod opaque;
 pub mod password;
 pub mod totp;
 
+pub mod oidc;
+
 pub mod session;
 pub mod signing;
 pub mod token;

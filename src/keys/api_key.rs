@@ -1,6 +1,7 @@
 //! A key as people manage it: everything but its secret.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::base::{ApiKeyId, GroupId, Moment, UserId};
 
@@ -23,12 +24,20 @@ pub struct ApiKey {
     pub allowed_cidrs: Option<Vec<String>>,
     /// What it may be used for.
     pub scopes: Vec<String>,
+    /// Who made it; `None` was an operator.
+    pub created_by: Option<UserId>,
     /// When it was made.
     pub created_at: Moment,
+    /// When it was last changed; being used is no change.
+    pub updated_at: Moment,
     /// When it stops.
     pub expires_at: Option<Moment>,
     /// When somebody took it back.
     pub revoked_at: Option<Moment>,
+    /// Who; `None` was an operator.
+    pub revoked_by: Option<UserId>,
+    /// Why.
+    pub revoked_reason: Option<String>,
     /// When it was last used.
     pub last_used_at: Option<Moment>,
     /// The key it took over from.
@@ -38,7 +47,7 @@ pub struct ApiKey {
 }
 
 /// Whether a key opens the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// It does.
@@ -47,6 +56,18 @@ pub enum KeyState {
     Expired,
     /// Somebody took it back.
     Revoked,
+}
+
+impl KeyState {
+    /// Returns the word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 impl ApiKey {

@@ -53,7 +53,8 @@ impl Calendar {
     }
 }
 
-fn spans(window: Window, zone: Tz, now: Moment) -> Spans {
+/// Returns what [`Calendar::spans`] remembers.
+pub(super) fn spans(window: Window, zone: Tz, now: Moment) -> Spans {
     let today = now.utc().with_timezone(&zone).date_naive();
     let first = match window {
         Window::Month => today.with_day(1).unwrap_or(today),

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::base::{ApiKeyId, CredentialId, GroupId, ModelId, OfferId, OrganizationId, UserId};
@@ -27,7 +28,7 @@ pub enum Subject {
 }
 
 /// What a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Meter {
     /// Calls.
@@ -45,7 +46,7 @@ pub enum Meter {
 }
 
 /// The stretch of time a limit covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
     /// Any 60 seconds.
@@ -61,7 +62,7 @@ pub enum Window {
 }
 
 /// Whether the true use may pass the amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
     /// Never: an upper bound is held.
@@ -71,7 +72,7 @@ pub enum Enforcement {
 }
 
 /// Whether a limit refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// It refuses.

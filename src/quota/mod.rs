@@ -26,7 +26,7 @@ pub use hold::{Counters, Hold};
 pub use ledger::{Adjusted, Decision, Ledger, Standing, Unavailable};
 pub use limit::{Actual, Enforcement, Limit, Meter, Mode, Subject, Window};
 pub use script::Scripts;
-pub use store::{Books, BooksAway, PostgresBooks, Span};
+pub use store::{Books, BooksAway, PostgresBooks, Span, now_of};
 
 use crate::base::{Moment, OrganizationId, RequestId};
 

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Meter, Subject};
+use super::{Limit, Meter, Subject, Window, calendar};
 use crate::{
-    base::OrganizationId,
+    base::{Moment, OrganizationId},
     store::{Postgres, StoreError},
 };
 
@@ -23,6 +23,30 @@ pub struct Span {
     pub from: i64,
     /// Until when, exclusive.
     pub to: i64,
+}
+
+/// Returns the question that tells how much of a limit is used now, and when its window ends when all of it ends at
+/// once; `None` for calls in flight, which the books do not know.
+#[must_use]
+pub fn now_of(limit: &Limit, now: Moment) -> Option<(Span, Option<Moment>)> {
+    let back = |length_ms: i64| (now.millis().saturating_sub(length_ms), None);
+    let (from, end) = match limit.window {
+        Window::Instant => return None,
+        Window::Minute => back(60_000),
+        Window::Hour => back(3_600_000),
+        Window::Day | Window::Month => {
+            let spans = calendar::spans(limit.window, limit.zone, now);
+            (spans.start, Some(Moment::from_millis(spans.end)))
+        }
+    };
+    let span = Span {
+        id: limit.id,
+        subject: limit.subject,
+        meter: limit.meter,
+        from,
+        to: end.unwrap_or(now).millis(),
+    };
+    Some((span, end))
 }
 
 /// The books cannot be read, so what was spent is unknown.

@@ -1,33 +1,31 @@
 //! Organizations, their people and teams, and who may do what.
 
 pub mod permission;
+
+pub mod group;
+pub mod invitation;
+pub mod member;
+pub mod optimization;
+pub mod organization;
+pub mod role;
+pub mod settings;
 pub mod store;
 
+pub use group::{Group, GroupMember};
+pub use invitation::{Invitation, InvitationState, NewInvitation, Offered};
+pub use member::{Member, PersonStatus};
+pub use optimization::{SwitchSource, Switches};
+pub use organization::{Organization, OrganizationStatus, OwnOrganization, Tenant};
 pub use permission::{Permission, Permissions};
+pub use role::{Role, RoleAssignment};
+pub use settings::{DegradedMode, OrganizationSettings};
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::base::{Moment, OrganizationId, Secret, UserId};
-
-/// A tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Organization {
-    /// Its id.
-    pub id: OrganizationId,
-    /// The short name in addresses, unique.
-    pub slug: String,
-    /// The name people read.
-    pub display_name: String,
-    /// `active`, `suspended`, `pending` or `deactivated`.
-    pub status: String,
-    /// What it pays for.
-    pub plan_tier: String,
-    /// When it was made.
-    pub created_at: Moment,
-}
+use crate::base::{Moment, Secret, UserId};
 
 /// A person.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,6 @@ use super::{
     spool::Spool,
 };
 
-/// How many statements book at the same time when many entries wait.
-const STATEMENTS: usize = 2;
-
 /// How often the folder is searched for what dead processes left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,9 +37,9 @@ impl Disk {
         }
     }
 
-    /// Adds the next calls to book to `rows`, our own and dead processes' in turn. None: nothing waits.
-    pub(super) fn next(&mut self, rows: &mut Rows) -> io::Result<()> {
-        let limit = self.spool.settings().rows() * STATEMENTS;
+    /// Adds the next calls to book to `rows`, until they are `limit`, our own and dead processes' in turn. None:
+    /// nothing waits.
+    pub(super) fn next(&mut self, rows: &mut Rows, limit: usize) -> io::Result<()> {
         self.is_leftovers_turn = !self.is_leftovers_turn;
         if self.is_leftovers_turn {
             self.next_of_leftovers(rows, limit)?;

@@ -24,6 +24,9 @@ use crate::{
     store::{Postgres, StoreError},
 };
 
+/// How many statements book at the same time when many entries wait.
+const STATEMENTS: usize = 2;
+
 /// The longest pause between two tries to reach Postgres.
 const LONGEST_PAUSE: Duration = Duration::from_millis(900);
 
@@ -63,8 +66,10 @@ pub struct Flusher {
 /// What one turn left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// This many entries were booked.
-    Booked(usize),
+    /// As much as one turn takes was booked: more waits.
+    Full,
+    /// All that waited was booked.
+    Part,
     /// Nothing waits.
     Idle,
 }
@@ -144,8 +149,10 @@ impl Flusher {
             })
             .await?;
         }
+        let limit = self.spool.settings().rows() * STATEMENTS;
         if self.pending.is_empty() {
-            self.with_pending(Disk::next).await?;
+            self.with_pending(move |disk, rows| disk.next(rows, limit))
+                .await?;
         }
         if self.pending.is_empty() {
             self.with_pending(|disk, none| disk.booked(none)).await?;
@@ -163,14 +170,18 @@ impl Flusher {
                 on_booked(id);
             }
         }
-        let count = self.pending.len();
+        let turn = if self.pending.is_full(limit) {
+            Turn::Full
+        } else {
+            Turn::Part
+        };
         self.with_pending(|disk, rows| {
             let booked = disk.booked(rows);
             rows.clear();
             booked
         })
         .await?;
-        Ok(Turn::Booked(count))
+        Ok(turn)
     }
 
     /// Keeps what the books refuse. Until that is done nothing of the batch counts as booked.
@@ -235,12 +246,11 @@ impl Flusher {
         worked.map_err(Away::Spool)
     }
 
-    /// A full batch is followed by the next at once; else entries gather for half the time they may wait.
+    /// A full turn is followed by the next at once; else entries gather for half the time they may wait.
     fn pause_after(&self, turn: Turn) -> Duration {
-        let settings = self.spool.settings();
         match turn {
-            Turn::Booked(count) if count * 2 >= settings.rows() => Duration::ZERO,
-            Turn::Booked(_) | Turn::Idle => Duration::from_millis(settings.flush_ms / 2),
+            Turn::Full => Duration::ZERO,
+            Turn::Part | Turn::Idle => Duration::from_millis(self.spool.settings().flush_ms / 2),
         }
     }
 }

@@ -141,7 +141,7 @@ fn the_demo_key_calls_a_free_model_at_once() {
     let alias = dev.report["models"]["alias"].as_str().expect("a name");
     let body = format!(r#"{{"model":"{alias}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
 
-    let answer = post(&dev.report["proxy_url"], key, &body);
+    let answer = post(&dev.report["proxy_url"], "/v1/chat/completions", key, &body);
 
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("x-synaxis-tier: free"), "{answer}");
@@ -154,8 +154,22 @@ fn the_demo_key_calls_a_free_model_at_once() {
     assert_eq!(dev.end(Signal::INT), Some(0));
 }
 
-/// Sends one chat call and returns the answer, head and body.
-fn post(url: &Value, key: &str, body: &str) -> String {
+#[test]
+fn the_demo_owner_signs_in_with_the_password_that_was_told() {
+    let root = passable_folder();
+    let dev = Dev::start(&root.path().join("state"));
+    let [email, password] = ["admin_email", "admin_password"].map(|name| &dev.report[name]);
+    let body = serde_json::json!({"email": email, "password": password}).to_string();
+
+    let answer = post(&dev.report["admin_url"], "/api/v1/auth/login", "-", &body);
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\"status\":\"signed_in\""), "{answer}");
+    assert_eq!(dev.end(Signal::INT), Some(0));
+}
+
+/// Posts a body and returns the answer, head and body.
+fn post(url: &Value, path: &str, key: &str, body: &str) -> String {
     let address = url
         .as_str()
         .and_then(|url| url.strip_prefix("http://"))
@@ -163,7 +177,7 @@ fn post(url: &Value, key: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("connected");
     let length = body.len();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).expect("written");

@@ -10,6 +10,7 @@ use synaxis::{
         keys::{self, CreatedKey, NewKey},
         limits::{self, NewLimit, Terms},
         organizations::{self, NewOrganization, Start},
+        tenants,
     },
     keys::{Grant, Keys, NoGrant, Settings, Standing, token},
     quota::limit::{Meter, Subject, Window},
@@ -419,7 +420,7 @@ async fn whatever_a_key_hangs_on_is_seen_within_a_second() {
     sees("the user's group", |grant| grant.group_id.is_none()).await;
 
     let mut tx = stand.begin().await;
-    organizations::suspend(&mut tx, true, by())
+    tenants::suspend(&mut tx, "unpaid", by())
         .await
         .expect("a suspension");
     tx.commit().await.expect("a commit");

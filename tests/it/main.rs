@@ -23,4 +23,5 @@ mod isolation;
 mod keys;
 mod migrations;
 mod quota;
+mod tenancy;
 mod usage;

@@ -60,10 +60,8 @@ macro_rules! audit_query {
             /// Only what this actor did.
             pub actor_id: Option<Uuid>,
             /// Only this action, such as `api_key.create`.
-            #[param(max_length = 100)]
             pub action: Option<String>,
             /// Only what was done to this kind of thing.
-            #[param(max_length = 100)]
             pub target_kind: Option<String>,
             /// Only what was done to this thing.
             pub target_id: Option<Uuid>,

@@ -6,6 +6,7 @@ use crate::{
     admin::{Plane, error::ApiError},
     audit::{Actor, By, Source},
     base::{Moment, SessionId, UserId},
+    control::Ceiling,
     store::Scope,
     tenancy::{Permission, Permissions, Rank},
 };
@@ -60,6 +61,15 @@ impl Member {
     #[must_use]
     pub fn by(&self) -> By {
         self.person.by()
+    }
+
+    /// Returns the most they may give to others.
+    #[must_use]
+    pub const fn ceiling(&self) -> Ceiling {
+        Ceiling {
+            rank: self.rank,
+            permissions: self.permissions,
+        }
     }
 
     /// Says whether they also may do something else than what the operation asks for.

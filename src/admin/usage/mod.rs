@@ -18,10 +18,12 @@ use super::{
     Plane,
     error::ApiError,
     extract::{Json, Member, Path, Person, PlatformAdmin, Query},
+    keys::reach,
     openapi::Problems,
 };
 use crate::{
     base::{ApiKeyId, OrganizationId},
+    control::own_keys,
     store::Scope,
     usage::report::{Filters, Question, Report, Whose, store},
 };
@@ -70,9 +72,7 @@ pub async fn show_key_usage(
 ) -> Result<Response, ApiError> {
     let asked = query.asked(&headers)?;
     let mut tx = plane.postgres.begin_for(member.scope).await?;
-    if !store::is_key(&mut tx, key).await? {
-        return Err(ApiError::NotFound);
-    }
+    own_keys::find(&mut tx, &key.to_string(), reach(&member)).await?;
     drop(tx);
     let filters = Filters {
         key: Some(key),

@@ -1,5 +1,6 @@
 //! What people do at the door, each with its audit row: register, sign in and out, prove who they are.
 
+pub mod invited;
 pub mod register;
 pub mod sign_in;
 
@@ -11,8 +12,14 @@ pub mod second_factor;
 
 pub mod me;
 
+pub mod oidc;
+pub mod policy;
+pub mod providers;
+
 pub mod signing_keys;
 pub mod upkeep;
+
+mod reseal;
 
 mod trail;
 

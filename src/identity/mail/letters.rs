@@ -88,6 +88,27 @@ pub fn password_changed(to: &str, public_url: &str) -> Letter {
     )
 }
 
+/// Asks somebody to join an organization.
+#[must_use]
+pub fn invitation(to: &str, organization: &str, token: &Secret, public_url: &str) -> Letter {
+    // A name somebody chose must not look like a line of ours.
+    let organization: String = organization
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .collect();
+    letter(
+        to,
+        "You are invited to join an organization",
+        &format!(
+            "you are invited to join {organization} at {public_url}.\n\n\
+             With an account, sign in and accept there, or send this to POST {public_url}/api/v1/invitations/accept;\n\
+             without one, choose a password at POST {public_url}/api/v1/invitations/register:\n\n    {}\n\n\
+             If you do not know them, do nothing.",
+            token.expose(),
+        ),
+    )
+}
+
 fn code_lines(code: &Secret, public_url: &str, operation: &str) -> String {
     format!(
         "Your code, for the page that asks for it or for POST {public_url}/api/v1/auth/{operation}:\n\n    {}\n\n",

@@ -4,6 +4,8 @@ pub mod attempt;
 pub mod factor;
 pub mod one_time;
 pub mod person;
+pub mod policy;
+pub mod provider;
 pub mod session;
 pub mod signing;
 pub mod standing;

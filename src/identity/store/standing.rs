@@ -1,7 +1,7 @@
 //! How a person stands now, asked once per request: what a token once said may have been taken back.
 
 use crate::{
-    base::{OrganizationId, UserId},
+    base::{GroupId, OrganizationId, UserId},
     identity::Standing,
     store::{Conn, StoreError},
     tenancy::{Permissions, Rank},
@@ -31,7 +31,8 @@ pub struct Membership {
     pub permissions: Permissions,
 }
 
-/// Returns how a person stands, also in an organization; `None` when there is no such person.
+/// Returns how a person stands, also in an organization, and there in one of its groups; `None` when there is no such
+/// person.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -39,13 +40,15 @@ pub async fn find(
     conn: &mut Conn,
     person: UserId,
     organization: Option<OrganizationId>,
+    group: Option<GroupId>,
 ) -> Result<Option<PersonStanding>, StoreError> {
     let row = sqlx::query!(
         r#"select status as "status!", token_version as "token_version!", is_platform_admin as "is_platform_admin!",
                   organization_status, rank, permissions as "permissions!"
-           from identity.person_standing($1, $2)"#,
+           from identity.person_standing($1, $2, $3)"#,
         person.uuid(),
         organization.map(OrganizationId::uuid),
+        group.map(GroupId::uuid),
     )
     .fetch_optional(conn)
     .await?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Amounts, Cut, Dimension, Interval, Question, Report, Row, Whose};
 use crate::{
-    base::{ApiKeyId, Moment, NanoUsd, UserId},
+    base::{Moment, NanoUsd, UserId},
     store::{Conn, OrgTx, StoreError},
 };
 
@@ -213,22 +213,6 @@ fn step(interval: Interval) -> &'static str {
         Interval::Day => "day",
         Interval::Month => "month",
     }
-}
-
-/// Says whether a key is, or was, this transaction's organization's.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn is_key(tx: &mut OrgTx, key: ApiKeyId) -> Result<bool, StoreError> {
-    let organization = tx.scope().organization().uuid();
-    let is_key = sqlx::query_scalar!(
-        r#"select exists (select from operations.api_keys where organization_id = $1 and id = $2) as "is_key!""#,
-        organization,
-        key.uuid(),
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(is_key)
 }
 
 /// Says whether somebody is a member of this transaction's organization.

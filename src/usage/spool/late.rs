@@ -12,8 +12,9 @@ use std::{
 
 use super::pen::Pen;
 
-/// How long the end of a call waits at most before it is written: what a killed process forgets of how calls ended.
-const PATIENCE: Duration = Duration::from_millis(4);
+/// How often what was gathered is looked at: seen twice, it is written. A killed process forgets no more of how
+/// calls ended than two of these.
+const LOOK_EVERY: Duration = Duration::from_micros(2_500);
 
 /// Writes what was gathered.
 #[derive(Debug)]
@@ -30,14 +31,15 @@ impl Late {
         let thread = thread::Builder::new()
             .name("spool-late".to_owned())
             .spawn(move || {
+                let mut look = None;
                 while !told.load(Ordering::Acquire) {
-                    if !pen.has_gathered() {
+                    if pen.write_stale(&mut look) {
+                        // Not a park: under load nobody needs to wake us.
+                        thread::sleep(LOOK_EVERY);
+                    } else {
                         thread::park();
-                        continue;
+                        look = None;
                     }
-                    // Not a park: under load nobody needs to wake us.
-                    thread::sleep(PATIENCE);
-                    pen.write_gathered();
                 }
             })?;
         Ok(Self {

@@ -98,13 +98,13 @@ impl Pen {
         })
     }
 
-    pub(super) fn has_gathered(&self) -> bool {
-        !self.writer().gathered.is_empty()
-    }
-
-    /// Writes what was gathered; what the disk refuses is kept.
-    pub(super) fn write_gathered(&self) {
-        self.write_down(&mut self.writer());
+    /// Writes what was gathered before the last look already; says whether something younger waits.
+    pub(super) fn write_stale(&self, look: &mut Option<u64>) -> bool {
+        let mut writer = self.writer();
+        if look.replace(writer.takings) == Some(writer.takings) {
+            self.write_down(&mut writer);
+        }
+        !writer.gathered.is_empty()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -132,6 +132,7 @@ impl Pen {
             .and_then(|()| self.append_here(writer, &records));
         records.truncate(if taken.is_ok() { 0 } else { owed });
         writer.gathered = records;
+        writer.takings += u64::from(taken.is_ok());
         taken
     }
 
@@ -159,6 +160,7 @@ impl Pen {
             records.clear();
         }
         writer.gathered = records;
+        writer.takings += 1;
         writer.keep_gathered();
     }
 

@@ -40,6 +40,8 @@ pub(in crate::usage) struct Reader<'a> {
     /// Bytes of the file from `base` on.
     buffer: Vec<u8>,
     base: u64,
+    /// The bytes never left memory, so they are what was written.
+    is_ours: bool,
     /// The payload found last, kind left out, within the buffer.
     found: (usize, usize),
 }
@@ -54,6 +56,7 @@ impl<'a> Reader<'a> {
             end,
             buffer,
             base: at,
+            is_ours: false,
             found: (0, 0),
         }
     }
@@ -66,6 +69,7 @@ impl<'a> Reader<'a> {
             end: end.min(tail.end()),
             base: tail.base,
             buffer: tail.bytes,
+            is_ours: true,
             found: (0, 0),
         }
     }
@@ -118,10 +122,16 @@ impl<'a> Reader<'a> {
         let Some((length, crc)) = record::read_head(head) else {
             return Ok(None);
         };
+        let is_ours = self.is_ours;
         let Some(whole) = self.bytes(offset, HEAD + length)? else {
             return Ok(None);
         };
-        let kind = record::check(whole.get(HEAD..).unwrap_or_default(), crc);
+        let payload = whole.get(HEAD..).unwrap_or_default();
+        let kind = if is_ours {
+            record::kind_of(payload)
+        } else {
+            record::check(payload, crc)
+        };
         let from = usize::try_from(offset - self.base).unwrap_or_default();
         self.found = (from + HEAD + 1, from + HEAD + length);
         Ok(kind.map(|kind| (kind, widen(HEAD + length))))

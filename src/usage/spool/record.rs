@@ -27,17 +27,6 @@ pub(in crate::usage) enum Kind {
     Carried = 3,
 }
 
-impl Kind {
-    pub(super) const fn of(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Intent),
-            2 => Some(Self::Done),
-            3 => Some(Self::Carried),
-            _ => None,
-        }
-    }
-}
-
 thread_local! {
     /// What the last record of this thread was written in.
     static RECORD: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -112,8 +101,18 @@ pub(super) fn read_head(head: &[u8]) -> Option<(usize, u32)> {
         .then_some((length, u32::from_le_bytes(*crc)))
 }
 
-/// Returns the kind of an undamaged payload.
+/// Returns the kind that a payload names.
+pub(super) fn kind_of(payload: &[u8]) -> Option<Kind> {
+    match payload.first()? {
+        1 => Some(Kind::Intent),
+        2 => Some(Kind::Done),
+        3 => Some(Kind::Carried),
+        _ => None,
+    }
+}
+
+/// Returns the kind of a payload, when it is undamaged.
 pub(super) fn check(payload: &[u8], crc: u32) -> Option<Kind> {
-    let kind = Kind::of(*payload.first()?)?;
+    let kind = kind_of(payload)?;
     (crc32c::crc32c(payload) == crc).then_some(kind)
 }

@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// Disk that is ours before an intent is written: the ends of what is in flight fit when the disk is full.
 const RESERVE: u64 = 256 * 1024;
 
+/// How much more is taken at once, when the disk has it: asking costs as much as many records.
+const STEP: u64 = 512 * 1024;
+
 /// How often another process may take our unborn segment for a dead one before we believe in a fault.
 const BIRTHS: usize = 4;
 
@@ -70,7 +73,11 @@ impl Segment {
         if needed <= self.reserved {
             return Ok(());
         }
-        let until = needed + RESERVE;
+        self.extend_to(needed + STEP)
+            .or_else(|_| self.extend_to(needed))
+    }
+
+    fn extend_to(&mut self, until: u64) -> io::Result<()> {
         match fallocate(&*self.file, FallocateFlags::KEEP_SIZE, 0, until) {
             // A file system that cannot promise is believed until it fails.
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {

@@ -21,6 +21,8 @@ pub(super) struct Writer {
     sealed: Vec<Segment>,
     /// Ends of calls that the next write takes along.
     pub(super) gathered: Vec<u8>,
+    /// How often what was gathered has been taken along.
+    pub(super) takings: u64,
     /// What the disk did not take, oldest first.
     kept: VecDeque<Vec<u8>>,
     kept_bytes: usize,
@@ -33,6 +35,7 @@ impl Writer {
             current: first,
             sealed: Vec::new(),
             gathered: Vec::new(),
+            takings: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
             tail: Tail::default(),

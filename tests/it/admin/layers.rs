@@ -22,8 +22,9 @@ use synaxis::{
         openapi::Problems,
         throttle::{Rates, Throttle},
     },
-    base::{Clock, Secret, tasks::Tasks},
-    control::identity::Door,
+    audit::{Actor, By},
+    base::{Clock, OrganizationId, Secret, tasks::Tasks},
+    control::{identity::Door, organizations},
     egress::{self, Guard},
     identity::{self, mail},
     store::{Vault, postgres::Role},
@@ -667,4 +668,57 @@ async fn tries_are_counted_per_network_and_there_per_account_across_replicas() {
     }
     let refused = r#"synaxis_admin_throttled_total{action="sign-in",subject="account"} 1"#;
     assert!(api.plane.metrics.render().contains(refused));
+}
+
+#[tokio::test]
+async fn an_organizations_own_pages_may_read_and_nothing_else() {
+    let api = api(Settings::default()).await;
+    let new = organizations::NewOrganization {
+        name: "Acme".to_owned(),
+        ..organizations::NewOrganization::default()
+    };
+    let by = By::new(Actor::Operator, Clock::System.now());
+    let created = organizations::create(&api.plane.postgres, new, by).await;
+    let id = created.expect("an organization").id;
+    let mut books = api.database.connect().await;
+    sqlx::query(
+        "update identity.organization_settings set allowed_origins = array['https://shop.example']",
+    )
+    .execute(&mut books)
+    .await
+    .expect("an origin");
+    let ask = async |path: &str, origin: &str, method: &str| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", method),
+        ];
+        api.send("OPTIONS", path, &headers, "").await
+    };
+    let theirs = format!("/api/v1/organizations/{id}/usage");
+
+    let read = ask(&theirs, "https://shop.example", "GET").await;
+    assert_eq!(read.status, 204);
+    assert_eq!(
+        read.header("access-control-allow-origin"),
+        "https://shop.example"
+    );
+    assert_eq!(read.header("access-control-allow-methods"), "GET, HEAD");
+    assert_eq!(read.header("access-control-allow-credentials"), "");
+    let elsewhere = format!(
+        "/api/v1/organizations/{}/usage",
+        OrganizationId::new(by.now)
+    );
+    for (path, origin, method) in [
+        (theirs.as_str(), "https://shop.example", "POST"),
+        (theirs.as_str(), "https://other.example", "GET"),
+        (elsewhere.as_str(), "https://shop.example", "GET"),
+        ("/api/v1/me", "https://shop.example", "GET"),
+    ] {
+        let refused = ask(path, origin, method).await;
+        assert_eq!(
+            refused.header("access-control-allow-origin"),
+            "",
+            "{path} {origin} {method}"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Every change has its row, linked to the one before, in the transaction of the change.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use synaxis::{
     audit::{self, verify::Marks},
@@ -14,6 +14,10 @@ use synaxis::{
 };
 
 use super::{Log, ROWS, by, event, note};
+use crate::{
+    isolation::fixture::{number, run},
+    stack::{SEALING_KEY, SYNAXIS, database::TestDatabase},
+};
 
 #[tokio::test]
 async fn a_chain_as_it_was_written_is_sound() {
@@ -167,4 +171,49 @@ async fn counts(superuser: &mut sqlx::PgConnection) -> Vec<i64> {
         counts.push(count.expect(query));
     }
     counts
+}
+
+#[tokio::test]
+async fn a_command_without_a_sealing_key_changes_nothing_unless_the_database_is_a_developers_own() {
+    let database = TestDatabase::start().await;
+    let mut superuser = database.connect().await;
+    let (exit, told) = create_organization(&database);
+    assert_eq!(exit, Some(1), "{told}");
+    assert!(told.contains("security.sealing_key is not set"), "{told}");
+    let made = "select count(*) from identity.organizations";
+    assert_eq!(number(&mut superuser, made).await, 0);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = format!("{{\"sealing_key\": \"{SEALING_KEY}\"}}");
+    std::fs::write(folder.path().join("state.json"), state).expect("a state");
+    let name = database.url().rsplit('/').next().expect("a name");
+    run(
+        &mut superuser,
+        &format!(
+            "alter database {name} set synaxis.state_folder = '{}'",
+            folder.path().display()
+        ),
+    )
+    .await;
+    let (exit, told) = create_organization(&database);
+
+    assert_eq!(exit, Some(0), "{told}");
+    let linked = "select count(*) from audit.audit_logs where hash is not null and action = 'organization.create'";
+    assert_eq!(number(&mut superuser, linked).await, 1);
+}
+
+/// `synaxis orgs create`, told of nothing but the database.
+fn create_organization(database: &TestDatabase) -> (Option<i32>, String) {
+    let output = Command::new(SYNAXIS)
+        .args(["orgs", "create", "--name", "Acme", "--json"])
+        .env_clear()
+        .env("SYNAXIS__ENVIRONMENT", "development")
+        .env("SYNAXIS__DATABASE__URL", database.url())
+        .output()
+        .expect("the command runs");
+    let told = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&told).into_owned(),
+    )
 }

@@ -4,8 +4,11 @@ pub mod people;
 
 mod account;
 mod guessing;
+mod issuer;
 mod mail;
+mod oidc;
 mod passwords;
+mod policy;
 mod register;
 mod second_factor;
 mod sessions;

@@ -60,7 +60,7 @@ async fn no_statement_shows_a_foreign_row_when_its_tenant_condition_is_gone() {
 
     assert_eq!(seen.differing, []);
     // Statements that show nothing at all would prove nothing.
-    assert!(seen.statements > 15, "{}", seen.statements);
+    assert!(seen.statements > 35, "{}", seen.statements);
     assert!(
         seen.shown * 2 > seen.statements,
         "{} of {} show rows",
@@ -84,7 +84,7 @@ async fn no_statement_writes_a_row_of_another_tenant() {
     fill(&mut superuser, THEIRS).await;
     let before = fingerprint(&mut superuser).await;
     let statements: Vec<Prepared> = prepared().into_iter().filter(is_writing).collect();
-    assert!(statements.len() > 10, "{}", statements.len());
+    assert!(statements.len() > 50, "{}", statements.len());
 
     for statement in &statements {
         for role in SERVICES {
@@ -255,8 +255,10 @@ async fn attempt(conn: &mut PgConnection, role: &str, text: &str) -> Outcome {
     let begin = text.trim_start().to_lowercase();
     let is_reading = begin.starts_with("select");
     if is_reading || begin.contains("returning") {
+        // What an update answers of its own moment is another in every run.
         let wrapped = format!(
-            "with shown as ({text}) select coalesce(string_agg(to_jsonb(s)::text, ' ' order by to_jsonb(s)::text), '') from shown s"
+            "with shown as ({text}), rows as (select (to_jsonb(s) - 'updated_at')::text as row from shown s)
+             select coalesce(string_agg(r.row, ' ' order by r.row), '') from rows r"
         );
         let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(wrapped))
             .fetch_one(conn)

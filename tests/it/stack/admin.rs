@@ -7,12 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    SYNAXIS, TestStack, database::TestDatabase, people::client, proxy::free_address,
+    SYNAXIS, TestStack,
+    database::TestDatabase,
+    people::client,
+    proxy::{Proxy, free_address},
     test_redis_url, variables,
 };
 
@@ -24,6 +27,7 @@ pub struct TestAdmin {
     pub database: TestDatabase,
     pub folder: TempDir,
     client: Client,
+    variables: Vec<(String, String)>,
 }
 
 /// What the API answered.
@@ -69,6 +73,7 @@ impl TestAdmin {
             database,
             folder,
             client: client(),
+            variables: variables.to_vec(),
         };
         admin.ready().await;
         admin
@@ -91,6 +96,11 @@ impl TestAdmin {
         let url = format!("http://{}{path}", self.operations);
         let answer = self.client.get(url).send().await.ok()?;
         Some(answer.status().as_u16())
+    }
+
+    /// Starts a proxy on the same books.
+    pub async fn proxy(&self) -> Proxy {
+        Proxy::start(&self.variables, &self.folder.path().join("proxy"), &[]).await
     }
 
     /// What its metrics say.
@@ -152,16 +162,20 @@ impl Request {
 
     /// Sends it and reads the whole answer.
     pub async fn send(self) -> Reply {
-        let answer = self.0.send().await.expect("an answer");
-        Reply {
+        Reply::of(self.0.send().await.expect("an answer")).await
+    }
+}
+
+impl Reply {
+    /// Reads the whole answer.
+    pub async fn of(answer: Response) -> Self {
+        Self {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             text: answer.text().await.expect("text"),
         }
     }
-}
 
-impl Reply {
     /// The answer as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))

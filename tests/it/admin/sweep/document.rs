@@ -35,7 +35,7 @@ const DEPTH: usize = 8;
 
 impl Document {
     pub fn read() -> Self {
-        Self(serde_json::to_value(router::document()).expect("a document"))
+        Self(router::document())
     }
 
     /// Every operation, in the order of paths.
@@ -43,18 +43,22 @@ impl Document {
         let paths = self.0["paths"].as_object().expect("paths");
         let all = paths.iter().flat_map(|(path, item)| {
             let methods = item.as_object().expect("methods");
-            methods.iter().map(move |(method, told)| self.operation(path, method, told))
+            methods
+                .iter()
+                .map(move |(method, told)| self.operation(path, method, told))
         });
         all.collect()
     }
 
     fn operation(&self, path: &str, method: &str, told: &Value) -> Operation {
         let parameters = told["parameters"].as_array().into_iter().flatten();
-        let query = parameters.filter(|one| one["in"] == "query").map(|one| Parameter {
-            name: text(&one["name"]),
-            is_required: one["required"] == true,
-            schema: one["schema"].clone(),
-        });
+        let query = parameters
+            .filter(|one| one["in"] == "query")
+            .map(|one| Parameter {
+                name: text(&one["name"]),
+                is_required: one["required"] == true,
+                schema: one["schema"].clone(),
+            });
         let responses = told["responses"].as_object().expect("responses");
         Operation {
             id: text(&told["operationId"]),
@@ -62,8 +66,13 @@ impl Document {
             path: path.to_owned(),
             access: text(&told["x-permission"]),
             query: query.collect(),
-            body: told["requestBody"]["content"]["application/json"].get("schema").cloned(),
-            statuses: responses.keys().filter_map(|status| status.parse().ok()).collect(),
+            body: told["requestBody"]["content"]["application/json"]
+                .get("schema")
+                .cloned(),
+            statuses: responses
+                .keys()
+                .filter_map(|status| status.parse().ok())
+                .collect(),
         }
     }
 
@@ -100,7 +109,10 @@ impl Document {
     pub fn chosen<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let schema = self.resolve(schema);
         let choices = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
-        let choice = choices.into_iter().flatten().find(|one| self.resolve(one)["type"] != "null");
+        let choice = choices
+            .into_iter()
+            .flatten()
+            .find(|one| self.resolve(one)["type"] != "null");
         choice.map_or(schema, |choice| self.chosen(choice))
     }
 
@@ -114,8 +126,13 @@ impl Document {
         if let Some(value) = own.get("example").or_else(|| own.get("const")) {
             return value.clone();
         }
-        if let Some(choices) = own["allOf"].as_array().filter(|_| own.get("properties").is_none()) {
-            let parts = choices.iter().map(|part| self.sample_at(name, part, depth + 1));
+        if let Some(choices) = own["allOf"]
+            .as_array()
+            .filter(|_| own.get("properties").is_none())
+        {
+            let parts = choices
+                .iter()
+                .map(|part| self.sample_at(name, part, depth + 1));
             return parts.reduce(merged).unwrap_or(Value::Null);
         }
         let schema = self.chosen(schema);
@@ -124,7 +141,9 @@ impl Document {
         }
         match kind(schema) {
             "array" => self.list(name, schema, depth),
-            "integer" | "number" => schema["minimum"].as_i64().map_or(json!(1), |least| json!(least.max(1))),
+            "integer" | "number" => schema["minimum"]
+                .as_i64()
+                .map_or(json!(1), |least| json!(least.max(1))),
             "boolean" => json!(true),
             "string" => json!(word(name, schema)),
             _ if depth < DEPTH => self.object(schema, depth),
@@ -140,7 +159,10 @@ impl Document {
     }
 
     fn object(&self, schema: &Value, depth: usize) -> Value {
-        let required = self.properties(schema).into_iter().filter(|(_, _, required)| *required);
+        let required = self
+            .properties(schema)
+            .into_iter()
+            .filter(|(_, _, required)| *required);
         let fields = required.map(|(name, field, _)| {
             let value = self.sample_at(&name, &field, depth + 1);
             (name, value)
@@ -169,20 +191,23 @@ fn word(name: &str, schema: &Value) -> String {
         "date" => "2035-01-01".to_owned(),
         "email" => "nobody@example.com".to_owned(),
         "uri" => "https://api.example.com/v1".to_owned(),
-        "password" => "a long and winding secret 7".to_owned(),
+        "password" => "a-long-and-winding-secret-7".to_owned(),
         _ => match name {
             "email" => "nobody@example.com".to_owned(),
             "base_url" | "url" => "https://api.example.com/v1".to_owned(),
             _ => {
                 let word = format!("sample-{name}").replace('_', "-");
-                let missing = usize::try_from(least).unwrap_or(0).saturating_sub(word.len());
+                let missing = usize::try_from(least)
+                    .unwrap_or(0)
+                    .saturating_sub(word.len());
                 word + &"x".repeat(missing)
             }
         },
     }
 }
 
-fn merged(one: Value, other: Value) -> Value {
+/// Two objects as one; of two values of a field, the second.
+pub fn merged(one: Value, other: Value) -> Value {
     match (one, other) {
         (Value::Object(mut one), Value::Object(other)) => {
             one.extend(other);

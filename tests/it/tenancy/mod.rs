@@ -1,0 +1,12 @@
+//! Organizations and their people over the running sidecar, seen by running proxies where it matters.
+
+mod crew;
+
+mod invitations;
+mod keys;
+mod limits;
+mod members;
+mod optimization;
+mod organizations;
+mod roles;
+mod tenants;
