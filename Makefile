@@ -1,5 +1,5 @@
 # Names over plain commands. `make dev ARGS="--fresh"` passes arguments on.
-.PHONY: dev test lint fuzz bench docs
+.PHONY: dev test lint fuzz bench soak docs
 
 dev: ## Everything on this machine, release build
 	scripts/install.sh
@@ -17,6 +17,9 @@ fuzz: ## The admin API against its own document
 
 bench: ## The pure pieces
 	cargo bench --locked $(ARGS)
+
+soak: ## Every list and report over ten million calls
+	scripts/soak.sh
 
 docs: ## The code's documentation
 	cargo doc --locked --no-deps --document-private-items --open

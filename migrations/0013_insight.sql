@@ -65,8 +65,6 @@ create table operations.usage_totals (
     first_bytes bigint not null,
     constraint usage_totals_key unique nulls not distinct (organization_id, grain, dimension, at, value)
 ) with (fillfactor = 70);
--- What was moved lately is found by its time alone.
-create index usage_totals_by_time on operations.usage_totals using brin (at);
 -- Across organizations: who uses a model, a provider, an offer?
 create index usage_totals_by_value on operations.usage_totals (dimension, value, grain, at)
     where organization_id is not null and dimension in ('model', 'provider', 'offer');
@@ -97,10 +95,6 @@ call platform.protect_tenant_table('operations.usage_receipts');
 
 grant select on operations.usage_moves, operations.usage_daily, operations.usage_totals, operations.usage_receipts
     to synaxis_admin, synaxis_agent;
-
--- What was booked lately is found by its time alone, whoever's it is.
-create index usage_hourly_by_hour on operations.usage_hourly using brin (hour);
-create index usage_daily_by_day on operations.usage_daily using brin (day);
 
 -- Whoever writes entries moves the coarse roll-ups, even an `ingest` that began before this migration. Argument: the
 -- sign with which `moved` counts.
@@ -162,6 +156,8 @@ begin
             sum(cost_nano_usd), sum(saved_nano_usd), sum(duration_ms), sum(first_byte_ms), sum(first_bytes)
         from moves
         group by 1, 2, 3, 4, 5, 6, 7, 8
+        -- What is asked together lies together.
+        order by 1, 2, 3, 4, 5, 6, 7, 8
         on conflict (organization_id, day, api_key_id, group_id, user_id, model_id, offer_id, provider_id) do update
         set requests = d.requests + excluded.requests,
             failed_requests = d.failed_requests + excluded.failed_requests,
@@ -177,32 +173,48 @@ begin
             duration_ms = d.duration_ms + excluded.duration_ms,
             first_byte_ms = d.first_byte_ms + excluded.first_byte_ms,
             first_bytes = d.first_bytes + excluded.first_bytes
+    ), hours as materialized (
+        select side.organization_id, side.dimension, m.hour, side.value,
+            sum(m.requests) as requests, sum(m.failed_requests) as failed_requests,
+            sum(m.estimated_requests) as estimated_requests, sum(m.streamed_requests) as streamed_requests,
+            sum(m.input_tokens) as input_tokens, sum(m.cached_tokens) as cached_tokens,
+            sum(m.cache_write_tokens) as cache_write_tokens, sum(m.output_tokens) as output_tokens,
+            sum(m.reasoning_tokens) as reasoning_tokens, sum(m.cost_nano_usd) as cost_nano_usd,
+            sum(m.saved_nano_usd) as saved_nano_usd, sum(m.duration_ms) as duration_ms,
+            sum(m.first_byte_ms) as first_byte_ms, sum(m.first_bytes) as first_bytes
+        from moves m
+        cross join lateral (values
+            (m.organization_id, 'total', null::uuid),
+            (m.organization_id, 'group', m.group_id),
+            (m.organization_id, 'user', m.user_id),
+            (m.organization_id, 'key', m.api_key_id),
+            (m.organization_id, 'model', m.model_id),
+            (m.organization_id, 'provider', m.provider_id),
+            (m.organization_id, 'offer', m.offer_id),
+            (null, 'total', null),
+            (null, 'organization', m.organization_id),
+            (null, 'model', m.model_id),
+            (null, 'provider', m.provider_id),
+            (null, 'offer', m.offer_id)
+        ) side (organization_id, dimension, value)
+        group by 1, 2, 3, 4
     ), totals as (
         insert into operations.usage_totals as t
-        select side.organization_id, step.grain, side.dimension, date_trunc(step.grain, m.hour, 'UTC') as at, side.value,
-            sum(m.requests), sum(m.failed_requests), sum(m.estimated_requests), sum(m.streamed_requests),
-            sum(m.input_tokens), sum(m.cached_tokens), sum(m.cache_write_tokens), sum(m.output_tokens),
-            sum(m.reasoning_tokens), sum(m.cost_nano_usd), sum(m.saved_nano_usd), sum(m.duration_ms),
-            sum(m.first_byte_ms), sum(m.first_bytes)
-        from moves m
-        cross join (values ('day'), ('hour')) step (grain)
-        cross join lateral (values
-            (m.organization_id, 'total', null::uuid, true),
-            (m.organization_id, 'group', m.group_id, true),
-            (m.organization_id, 'model', m.model_id, true),
-            (m.organization_id, 'provider', m.provider_id, true),
-            (m.organization_id, 'offer', m.offer_id, true),
-            -- Keys and people are many: their hours are asked of the hourly roll-up.
-            (m.organization_id, 'user', m.user_id, false),
-            (m.organization_id, 'key', m.api_key_id, false),
-            (null, 'total', null, true),
-            (null, 'organization', m.organization_id, true),
-            (null, 'model', m.model_id, true),
-            (null, 'provider', m.provider_id, true),
-            (null, 'offer', m.offer_id, true)
-        ) side (organization_id, dimension, value, is_hourly)
-        where step.grain = 'day' or side.is_hourly
+        select organization_id, 'hour', dimension, hour, value,
+            requests, failed_requests, estimated_requests, streamed_requests, input_tokens, cached_tokens,
+            cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, duration_ms,
+            first_byte_ms, first_bytes
+        from hours
+        -- Keys and people are many: their hours are asked of the hourly roll-up.
+        where dimension not in ('user', 'key')
+        union all
+        select organization_id, 'day', dimension, date_trunc('day', hour, 'UTC'), value,
+            sum(requests), sum(failed_requests), sum(estimated_requests), sum(streamed_requests), sum(input_tokens),
+            sum(cached_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
+            sum(cost_nano_usd), sum(saved_nano_usd), sum(duration_ms), sum(first_byte_ms), sum(first_bytes)
+        from hours
         group by 1, 2, 3, 4, 5
+        order by 1, 2, 3, 4, 5
         on conflict (organization_id, grain, dimension, at, value) do update
         set requests = t.requests + excluded.requests,
             failed_requests = t.failed_requests + excluded.failed_requests,
@@ -448,13 +460,13 @@ begin
         if total is not null and (grain = 'day' or coalesce(sides[1], 'total') not in ('user', 'key')) then
             pieces := pieces || format('select s.step, %1$s as value, %2$s from operations.usage_totals u'
                 ' join unnest($%3$s, $%4$s) s (at, step) on s.at = u.at'
-                ' where u.grain = %5$L and u.at = any($%3$s) and %6$s',
+                ' where u.grain = %5$L and u.at >= $6 and u.at < $7 and %6$s',
                 total_value, metrics, place, place + 1, grain, total || wanted_total);
         else
             are_hours_detailed := are_hours_detailed or grain = 'hour';
             pieces := pieces || format('select s.step, %1$s as value, %2$s from operations.%3$s u'
                 ' join unnest($%4$s, $%5$s) s (at, step) on s.at = u.%6$s'
-                ' where u.%6$s = any($%4$s) and %7$s',
+                ' where u.%6$s >= $6 and u.%6$s < $7 and %7$s',
                 value_of, metrics, case grain when 'day' then 'usage_daily' else 'usage_hourly' end, place, place + 1,
                 grain, whose || wanted);
         end if;
@@ -531,7 +543,7 @@ alter function operations.platform_usage_names(text, uuid[]) owner to synaxis_de
 grant execute on function operations.platform_usage_names(text, uuid[]) to synaxis_admin;
 
 -- Where the roll-ups of some hours, or of the days they lie in, say something else than what they were made of. A row
--- is a bug: `is_expected` tells what should be there from what is. Entries past their retention are not asked for.
+-- is a bug: `is_expected` tells what should be there from what is. Organization by organization: that is how indexes lead.
 create function operations.usage_faults(begins timestamptz, ends timestamptz)
     returns table (roll_up text, is_expected boolean, organization_id uuid, at timestamptz, difference jsonb)
     language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -551,8 +563,13 @@ create function operations.usage_faults(begins timestamptz, ends timestamptz)
             and e.request_id >= operations.first_id_at(begins) and e.request_id < operations.first_id_at(ends)
         group by 1, 2, 3, 4, 5, 6, 7, 8
     ), hourly as materialized (
-        select h.* from operations.usage_hourly h
-        where h.hour >= date_trunc('day', begins, 'UTC') and h.hour < date_trunc('day', ends, 'UTC') + interval '24 hours'
+        select h.*
+        from identity.organizations o
+        cross join lateral (
+            select * from operations.usage_hourly h
+            where h.organization_id = o.id
+                and h.hour >= date_trunc('day', begins, 'UTC') and h.hour < date_trunc('day', ends, 'UTC') + interval '24 hours'
+            offset 0) h
     ), booked as materialized (
         select h.* from hourly h
         where h.hour >= begins and h.hour < ends and (h.requests <> 0 or h.cost_nano_usd <> 0)
@@ -584,8 +601,13 @@ create function operations.usage_faults(begins timestamptz, ends timestamptz)
             sum(saved_nano_usd) as saved_nano_usd, sum(duration_ms) as duration_ms,
             sum(first_byte_ms) as first_byte_ms, sum(first_bytes) as first_bytes
         from (
-            select d.* from operations.usage_daily d
-            where d.day >= date_trunc('day', begins, 'UTC') and d.day < date_trunc('day', ends, 'UTC') + interval '24 hours'
+            select d.*
+            from identity.organizations o
+            cross join lateral (
+                select * from operations.usage_daily d
+                where d.organization_id = o.id
+                    and d.day >= date_trunc('day', begins, 'UTC') and d.day < date_trunc('day', ends, 'UTC') + interval '24 hours'
+                offset 0) d
             union all
             select * from moving
         ) d
@@ -603,9 +625,13 @@ create function operations.usage_faults(begins timestamptz, ends timestamptz)
         from (
             select t.organization_id, t.at as day, t.dimension, t.value, t.requests, t.input_tokens + t.output_tokens as tokens,
                 t.cost_nano_usd, t.saved_nano_usd
-            from operations.usage_totals t
-            where t.organization_id is not null and t.grain = 'day'
-                and t.at >= date_trunc('day', begins, 'UTC') and t.at < date_trunc('day', ends, 'UTC') + interval '24 hours'
+            from identity.organizations o
+            cross join unnest(array['total', 'group', 'model', 'provider', 'offer', 'user', 'key']) side
+            cross join lateral (
+                select * from operations.usage_totals t
+                where t.organization_id = o.id and t.grain = 'day' and t.dimension = side
+                    and t.at >= date_trunc('day', begins, 'UTC') and t.at < date_trunc('day', ends, 'UTC') + interval '24 hours'
+                offset 0) t
             union all
             select m.organization_id, m.day, side.dimension, side.value, m.requests, m.input_tokens + m.output_tokens,
                 m.cost_nano_usd, m.saved_nano_usd

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command with a private, throw-away Postgres and Redis on free ports; both are gone when it ends.
-# The command finds them in SYNAXIS_TEST_DATABASE_URL and SYNAXIS_TEST_REDIS_URL.
+# The command finds them in SYNAXIS_TEST_DATABASE_URL and SYNAXIS_TEST_REDIS_URL. SYNAXIS_POSTGRES_OPTIONS are more
+# options for Postgres.
 #
 # Example: scripts/servers.sh cargo nextest run quota
 set -euo pipefail
@@ -44,7 +45,7 @@ redis_port=$(free_port)
 }
 (cd / && exec "${as_postgres[@]}" "$binaries/postgres" -D "$home/postgres" -p "$postgres_port" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off >"$home/postgres.log" 2>&1) &
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off ${SYNAXIS_POSTGRES_OPTIONS:-} >"$home/postgres.log" 2>&1) &
 pids+=($!)
 "$redis" --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no --maxmemory-policy noeviction \
     >"$home/redis.log" 2>&1 &

@@ -86,6 +86,7 @@ async fn stock(desk: &Desk<'_>, who: &Visitor, upstream: &Provider) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn an_empty_database_becomes_a_working_call_over_the_api_alone() {
     let admin = TestAdmin::start().await;
     let proxy = admin.proxy().await;
