@@ -22,6 +22,16 @@ async fn call(proxy: &Proxy, key: &str) -> Reply {
     Reply::of(request.send().await.expect("an answer")).await
 }
 
+/// Waits until the proxy has heard of the model.
+async fn known(proxy: &Proxy, key: &str) {
+    let url = format!("{}/models/swift", proxy.base_url());
+    crate::stack::eventually("the model is known", async || {
+        let request = client().get(&url).bearer_auth(key).send();
+        request.await.expect("an answer").status() == 200
+    })
+    .await;
+}
+
 /// One organization, asked as somebody.
 struct Desk<'a> {
     admin: &'a TestAdmin,
@@ -121,6 +131,7 @@ async fn an_empty_database_becomes_a_working_call_over_the_api_alone() {
         .await;
     let key = made["api_key"].as_str().expect("a key").to_owned();
 
+    known(&proxy, &key).await;
     let answers = [
         call(&proxy, &key).await,
         call(&proxy, &key).await,
