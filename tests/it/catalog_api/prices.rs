@@ -70,6 +70,8 @@ async fn a_price_begins_at_its_moment_and_entries_keep_the_book_that_priced_them
     assert_eq!(stand.status(&ours.key, "mine").await, 200);
     let mut proxy_books = Vec::new();
     within(Duration::from_secs(10), async || {
+        // A new organization may make sixty calls a minute.
+        tokio::time::sleep(Duration::from_millis(250)).await;
         assert_eq!(stand.status(&ours.key, "mine").await, 200);
         proxy_books = booked(&stand, 1).await;
         let (cost, input, output, _) = proxy_books.last().expect("an entry").clone();
