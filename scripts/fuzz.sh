@@ -41,6 +41,7 @@ continue-on-failure = true
 "path.organization_id" = "$organization"
 [checks]
 positive_data_acceptance.enabled = false
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 429, 431]
 TOML
 SCHEMATHESIS_HOOKS=tests/fuzz/hooks.py $rooms/bin/schemathesis --config-file "$config" run \
     --max-examples "${EXAMPLES:-15}" --seed 1 --warnings off "$@" "$SYNAXIS_ADMIN_URL/api/openapi.json"

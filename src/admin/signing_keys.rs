@@ -19,7 +19,7 @@ use crate::{
 /// What a key does.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum KeyState {
+pub enum SigningKeyState {
     /// It is published and does not sign yet.
     Next,
     /// It signs, or did; it verifies.
@@ -34,7 +34,7 @@ pub struct SigningKeyView {
     /// Its id: the `kid` of its tokens.
     id: SigningKeyId,
     /// What it does.
-    state: KeyState,
+    state: SigningKeyState,
     /// When it begins to sign.
     signs_from: Moment,
     /// When it stops to verify.
@@ -53,9 +53,9 @@ pub struct SigningKeysView {
 impl SigningKeyView {
     fn of(key: &KeptKey, now: Moment) -> Self {
         let state = match key.retires_at {
-            _ if now < key.signs_from => KeyState::Next,
-            Some(_) => KeyState::Retiring,
-            None => KeyState::Active,
+            _ if now < key.signs_from => SigningKeyState::Next,
+            Some(_) => SigningKeyState::Retiring,
+            None => SigningKeyState::Active,
         };
         Self {
             id: key.id,

@@ -47,7 +47,7 @@ pub struct CredentialView {
     /// When it was last replaced.
     rotated_at: Option<Moment>,
     /// What was found when it was last tried; null when it never was.
-    last_test: Option<FindingView>,
+    last_test: Option<CredentialFindingView>,
     /// Names the sealing key it is sealed with.
     sealing_key_id: String,
     /// When it was made.
@@ -58,7 +58,7 @@ pub struct CredentialView {
 
 /// What was found when a key was tried.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct FindingView {
+pub struct CredentialFindingView {
     /// When.
     tested_at: Moment,
     /// In one word.
@@ -69,7 +69,7 @@ pub struct FindingView {
     detail: String,
 }
 
-impl FindingView {
+impl CredentialFindingView {
     fn of(tested_at: Moment, finding: Finding) -> Self {
         Self {
             tested_at,
@@ -94,7 +94,7 @@ impl CredentialView {
             is_enabled: entry.is_enabled,
             pending_since: entry.pending_since,
             rotated_at: entry.rotated_at,
-            last_test: last_test.map(|(at, finding)| FindingView::of(at, finding)),
+            last_test: last_test.map(|(at, finding)| CredentialFindingView::of(at, finding)),
             sealing_key_id: entry.sealing_key_id,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -373,14 +373,14 @@ pub async fn remove_platform_credential(
     tag = "catalog",
     request_body = TestCredential,
     params(("organization_id" = OrganizationId, Path), ("credential_id" = Uuid, Path)),
-    responses((status = 200, description = "What was found.", body = FindingView), Problems)
+    responses((status = 200, description = "What was found.", body = CredentialFindingView), Problems)
 )]
 pub async fn test_credential(
     State(plane): State<Plane>,
     owner: Owner,
     Path(path): Path<At>,
     Json(request): Json<TestCredential>,
-) -> Result<Json<FindingView>, ApiError> {
+) -> Result<Json<CredentialFindingView>, ApiError> {
     let which = if request.is_pending {
         Which::Pending
     } else {
@@ -389,7 +389,7 @@ pub async fn test_credential(
     let means = (plane.vault.as_ref(), plane.egress.as_ref());
     let wanted = (path.credential_id, which);
     let finding = control::test(&plane.postgres, owner.id, means, wanted, owner.by).await?;
-    Ok(Json(FindingView::of(owner.by.now, finding)))
+    Ok(Json(CredentialFindingView::of(owner.by.now, finding)))
 }
 
 /// Try a key of the platform with a call that costs nothing
@@ -399,14 +399,14 @@ pub async fn test_credential(
     tag = "catalog",
     request_body = TestCredential,
     params(("credential_id" = Uuid, Path)),
-    responses((status = 200, description = "What was found.", body = FindingView), Problems)
+    responses((status = 200, description = "What was found.", body = CredentialFindingView), Problems)
 )]
 pub async fn test_platform_credential(
     State(plane): State<Plane>,
     owner: Owner,
     Path(path): Path<At>,
     Json(request): Json<TestCredential>,
-) -> Result<Json<FindingView>, ApiError> {
+) -> Result<Json<CredentialFindingView>, ApiError> {
     test_credential(State(plane), owner, Path(path), Json(request)).await
 }
 
