@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fills a private Postgres with ten million calls and asks a running `synaxis admin` every list and report over them.
-# Prints p50 and p99 of each; fails when a p99 is above 100 ms. Needs about 10 GB of disk and some minutes.
+# Prints p50 and p99 of each; fails when a p99 is above 100 ms. Needs about 20 GB of disk and some minutes.
 #
 # SOAK_CALLS and SOAK_DAYS say how many; SYNAXIS_BINARY names a binary to use instead of a release build.
 set -euo pipefail
