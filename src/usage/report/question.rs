@@ -19,18 +19,13 @@ pub struct Period {
 /// Milliseconds of an hour.
 const HOUR: i64 = 3_600_000;
 
-/// One day.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 impl Period {
     /// Makes the period of all hours that begin before `to` and end after `from`.
     #[must_use]
     pub fn around(from: Moment, to: Moment) -> Self {
-        let floor = |millis: i64| millis.div_euclid(HOUR).saturating_mul(HOUR);
-        let end = floor(to.millis().saturating_add(HOUR - 1));
         Self {
-            from: Moment::from_millis(floor(from.millis())),
-            to: Moment::from_millis(end),
+            from: hour_with(from),
+            to: hour_from(to),
         }
     }
 
@@ -45,6 +40,16 @@ impl Period {
     pub fn length(&self) -> Duration {
         self.to.since(self.from)
     }
+}
+
+/// Returns the beginning of the hour (UTC) with `at` in it.
+pub(super) fn hour_with(at: Moment) -> Moment {
+    Moment::from_millis(at.millis().div_euclid(HOUR).saturating_mul(HOUR))
+}
+
+/// Returns the first beginning of an hour (UTC) that is not before `at`.
+pub(super) fn hour_from(at: Moment) -> Moment {
+    hour_with(Moment::from_millis(at.millis().saturating_add(HOUR - 1)))
 }
 
 /// Whose calls a report is about.
@@ -80,8 +85,8 @@ pub enum NotAnswered {
     #[error("ends before it begins")]
     Backwards,
     /// The period is longer than questions of this kind may be.
-    #[error("at most {} days at once for this question", .0.as_secs() / DAY.as_secs())]
-    TooLong(Duration),
+    #[error("at most {} days at once for this question: ask for a shorter period{}", .0.as_secs() / DAY.as_secs(), .1.advice())]
+    TooLong(Duration, Bound),
     /// Nobody keeps a roll-up of everybody's calls that could answer.
     #[error(
         "give an organization_id too: across organizations only one thing can be asked at once"
@@ -89,16 +94,45 @@ pub enum NotAnswered {
     TooWide,
 }
 
+/// What bounds a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// How far back anything can be asked.
+    Past,
+    /// How fine its steps are.
+    Steps,
+    /// That a sum of each of many keys, people or organizations is wanted.
+    Many,
+    /// That two sides of each call are looked at.
+    Detail,
+}
+
+impl Bound {
+    /// Returns what else would be answered, to be read behind "ask for a shorter period".
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Past => "",
+            Self::Steps => ", or for longer steps",
+            Self::Many => ", or in steps of a month",
+            Self::Detail => ", or about one key or person",
+        }
+    }
+}
+
+/// One day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much longer than asked for a period may be.
 const WIDENED: Duration = Duration::from_secs(2 * 60 * 60);
 /// The longest period of any question.
-const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const LONGEST: Duration = DAY.saturating_mul(400);
 /// The longest one in steps of an hour.
-const LONGEST_BY_HOUR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The longest one in days that are not UTC's: the daily roll-ups cannot help.
-const LONGEST_BY_FOREIGN_DAY: Duration = Duration::from_secs(92 * 24 * 60 * 60);
-/// The same when the totals of an hour cannot help either.
-const LONGEST_BY_DETAIL: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+const LONGEST_BY_HOUR: Duration = DAY.saturating_mul(31);
+/// The longest one in days that are not UTC's: hours answer it.
+const LONGEST_BY_FOREIGN_DAY: Duration = DAY.saturating_mul(92);
+/// The longest one that is summed up for each of many.
+const LONGEST_OF_MANY: Duration = DAY.saturating_mul(92);
+/// The longest one that is summed up out of whole calls, because totals know one side of them.
+const LONGEST_IN_DETAIL: Duration = DAY.saturating_mul(31);
 
 impl Question {
     /// Says whether the roll-ups can answer in a moment.
@@ -109,10 +143,10 @@ impl Question {
         if self.period.to <= self.period.from {
             return Err(NotAnswered::Backwards);
         }
-        let longest = self.longest();
+        let (longest, bound) = self.longest();
         // Widening it to whole hours must not make a period too long that was not.
         if longest + WIDENED < self.period.length() {
-            return Err(NotAnswered::TooLong(longest));
+            return Err(NotAnswered::TooLong(longest, bound));
         }
         if self.whose == Whose::Everybody && !self.is_total() {
             return Err(NotAnswered::TooWide);
@@ -120,14 +154,41 @@ impl Question {
         Ok(())
     }
 
-    fn longest(&self) -> Duration {
-        match self.interval {
-            Interval::Hour => LONGEST_BY_HOUR,
-            Interval::Day if self.zone != Tz::UTC && self.is_hourly_total() => {
-                LONGEST_BY_FOREIGN_DAY
-            }
-            Interval::Day if self.zone != Tz::UTC => LONGEST_BY_DETAIL,
-            Interval::None | Interval::Day | Interval::Month => LONGEST,
+    fn longest(&self) -> (Duration, Bound) {
+        let is_foreign = self.zone != Tz::UTC;
+        if self.is_detailed() {
+            (LONGEST_IN_DETAIL, Bound::Detail)
+        } else if self.interval == Interval::Hour {
+            (LONGEST_BY_HOUR, Bound::Steps)
+        } else if self.interval == Interval::Day && is_foreign {
+            (LONGEST_BY_FOREIGN_DAY, Bound::Steps)
+        } else if self.interval == Interval::None && self.is_of_many() {
+            (LONGEST_OF_MANY, Bound::Many)
+        } else {
+            (LONGEST, Bound::Past)
+        }
+    }
+
+    /// Says whether it sums up whole calls of more than a key or a person. In steps only the total is a sum over the
+    /// whole period, and does not know by what the question is divided.
+    fn is_detailed(&self) -> bool {
+        let summed = Self {
+            by: match self.interval {
+                Interval::None => self.by,
+                Interval::Hour | Interval::Day | Interval::Month => Dimension::None,
+            },
+            ..*self
+        };
+        let Filters { user, key, .. } = self.filters;
+        !summed.is_total() && user.is_none() && key.is_none()
+    }
+
+    /// Says whether there may be thousands of what it is divided by.
+    fn is_of_many(&self) -> bool {
+        match self.by {
+            Dimension::User | Dimension::Key => self.is_total(),
+            Dimension::Organization => self.whose == Whose::Everybody,
+            _ => false,
         }
     }
 
@@ -170,7 +231,7 @@ impl Question {
     }
 
     /// Says whether totals of one side answer it, or which organizations have some model, provider or offer.
-    fn is_total(&self) -> bool {
+    pub(super) fn is_total(&self) -> bool {
         let is_shared = |side: &Dimension| {
             matches!(
                 side,
@@ -186,12 +247,6 @@ impl Question {
             (Whose::Everybody, _) => false,
         }
     }
-
-    fn is_hourly_total(&self) -> bool {
-        let sides = self.sides();
-        let is_many = |side: &Dimension| matches!(side, Dimension::User | Dimension::Key);
-        self.is_total() && !sides.iter().any(is_many)
-    }
 }
 
 #[cfg(test)]
@@ -199,7 +254,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::base::{ApiKeyId, ProviderId};
+    use crate::{
+        base::{ApiKeyId, ProviderId},
+        catalog::Tier,
+    };
 
     fn question(by: Dimension, interval: Interval, days: u64) -> Question {
         let now = Moment::from_millis(1_795_000_000_000);
@@ -224,26 +282,98 @@ mod tests {
     }
 
     #[test]
-    fn the_finer_the_steps_the_shorter_the_period() {
-        let hourly = |days| question(Dimension::Key, Interval::Hour, days).check();
+    fn the_more_a_question_adds_up_the_shorter_its_period() {
         let in_berlin = |by, days| {
             let zone = Tz::Europe__Berlin;
             Question {
                 zone,
                 ..question(by, Interval::Day, days)
             }
-            .check()
         };
+        let narrowed = |by, interval, days, filters| Question {
+            filters,
+            ..question(by, interval, days)
+        };
+        let of_key = Filters {
+            key: Some(ApiKeyId(Uuid::nil())),
+            ..Filters::default()
+        };
+        let of_provider = Filters {
+            provider: Some(ProviderId(Uuid::nil())),
+            ..Filters::default()
+        };
+        let of_tier = Filters {
+            tier: Some(Tier::Free),
+            ..of_provider
+        };
+        for (question, days, bound) in [
+            (
+                question(Dimension::None, Interval::Month, 401),
+                400,
+                Bound::Past,
+            ),
+            (
+                question(Dimension::Key, Interval::Day, 401),
+                400,
+                Bound::Past,
+            ),
+            (
+                question(Dimension::Key, Interval::Hour, 32),
+                31,
+                Bound::Steps,
+            ),
+            (in_berlin(Dimension::Key, 93), 92, Bound::Steps),
+            (
+                question(Dimension::Model, Interval::None, 401),
+                400,
+                Bound::Past,
+            ),
+            (
+                question(Dimension::Key, Interval::None, 93),
+                92,
+                Bound::Many,
+            ),
+            (
+                narrowed(Dimension::Model, Interval::None, 401, of_key),
+                400,
+                Bound::Past,
+            ),
+            (
+                narrowed(Dimension::Model, Interval::None, 32, of_provider),
+                31,
+                Bound::Detail,
+            ),
+            (
+                narrowed(Dimension::Model, Interval::Day, 401, of_provider),
+                400,
+                Bound::Past,
+            ),
+            (
+                narrowed(Dimension::Model, Interval::Day, 32, of_tier),
+                31,
+                Bound::Detail,
+            ),
+        ] {
+            let longest = DAY.saturating_mul(days);
+            let mut bounded = question;
+            bounded.period = Period::until(question.period.to, longest);
 
-        assert_eq!(hourly(6), Ok(()));
-        assert_eq!(hourly(8), Err(NotAnswered::TooLong(LONGEST_BY_HOUR)));
-        assert_eq!(in_berlin(Dimension::Model, 90), Ok(()));
-        assert!(in_berlin(Dimension::Key, 90).is_err());
-        assert_eq!(question(Dimension::Key, Interval::Day, 399).check(), Ok(()));
-        assert!(
-            question(Dimension::None, Interval::Month, 401)
-                .check()
-                .is_err()
+            assert_eq!(
+                question.check(),
+                Err(NotAnswered::TooLong(longest, bound)),
+                "{question:?}"
+            );
+            assert_eq!(bounded.check(), Ok(()), "{question:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_to_ask() {
+        let refused = question(Dimension::Key, Interval::None, 200).check();
+
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "at most 92 days at once for this question: ask for a shorter period, or in steps of a month"
         );
     }
 

@@ -5,18 +5,21 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Amounts, Cut, Dimension, Interval, Question, Report, Row, Whose};
+use super::{
+    Amounts, Cut, Dimension, Interval, Question, Report, Row, Whose,
+    walk::{Stretch, Walk},
+};
 use crate::{
     base::{Moment, NanoUsd, UserId},
     store::{Conn, OrgTx, StoreError},
 };
 
-/// A row as the functions return it.
+/// A row as the functions return it; a total's bucket is the moment its stretch reached.
 struct Line {
     bucket: Option<DateTime<Utc>>,
     value: Option<Uuid>,
     tier: Option<String>,
-    is_total: bool,
+    read: i64,
     requests: i64,
     failed_requests: i64,
     estimated_requests: i64,
@@ -56,47 +59,76 @@ impl Line {
     }
 }
 
-/// The page of one function's answer: the total first, then the steps in order, in each the dearest first.
-macro_rules! page {
-    ($function:literal, $conn:expr, $question:expr, $cut:expr) => {{
+/// One function's answer to some steps of a question: their total first, then the steps in order, in each the dearest
+/// first.
+macro_rules! stretch {
+    ($function:literal, $conn:expr, $question:expr, $stretch:expr) => {{
         let question: &Question = $question;
+        let stretch: Stretch = $stretch;
         let organization = match question.whose {
             Whose::Organization(organization) => Some(organization.uuid()),
             Whose::Everybody => None,
         };
         let filters = serde_json::to_value(question.filters).map_err(StoreError::Malformed)?;
-        sqlx::query_as!(
+        let lines = sqlx::query_as!(
             Line,
-            "with report as materialized (select * from operations." + $function + "($1, $2, $3, $4, $5, $6, $7)),
-            rows as (
+            "with reach as materialized (select least($6, operations.after_steps($5, $3, $4, $8)) as reached),
+            report as materialized (
+                select s.* from reach cross join lateral operations."
+                + $function
+                + "($1, $2, $3, $4, $5, reached, $7) s
+            ), rows as (
                 select r.* from report r
                 where not r.is_total
                 order by r.bucket, r.cost_nano_usd desc, r.requests desc, r.value, r.tier
-                offset $8 limit $9
+                offset $9 limit $10
             )
-            select bucket, value, tier, is_total as \"is_total!\", requests as \"requests!\",
-                failed_requests as \"failed_requests!\", estimated_requests as \"estimated_requests!\",
-                streamed_requests as \"streamed_requests!\", input_tokens as \"input_tokens!\",
-                cached_tokens as \"cached_tokens!\", cache_write_tokens as \"cache_write_tokens!\",
-                output_tokens as \"output_tokens!\", reasoning_tokens as \"reasoning_tokens!\",
-                cost_nano_usd as \"cost_nano_usd!\", saved_nano_usd as \"saved_nano_usd!\",
-                duration_ms as \"duration_ms!\", first_byte_ms as \"first_byte_ms!\", first_bytes as \"first_bytes!\"
-            from (select * from report where is_total union all select * from rows) both_kinds
-            order by both_kinds.is_total desc, both_kinds.bucket, both_kinds.cost_nano_usd desc, both_kinds.requests desc,
-                both_kinds.value, both_kinds.tier",
+            select case when b.is_total then reach.reached else b.bucket end as bucket, b.value, b.tier,
+                b.read as \"read!\", b.requests as \"requests!\",
+                b.failed_requests as \"failed_requests!\", b.estimated_requests as \"estimated_requests!\",
+                b.streamed_requests as \"streamed_requests!\", b.input_tokens as \"input_tokens!\",
+                b.cached_tokens as \"cached_tokens!\", b.cache_write_tokens as \"cache_write_tokens!\",
+                b.output_tokens as \"output_tokens!\", b.reasoning_tokens as \"reasoning_tokens!\",
+                b.cost_nano_usd as \"cost_nano_usd!\", b.saved_nano_usd as \"saved_nano_usd!\",
+                b.duration_ms as \"duration_ms!\", b.first_byte_ms as \"first_byte_ms!\", b.first_bytes as \"first_bytes!\"
+            from reach cross join (select * from report where is_total union all select * from rows) b
+            order by b.is_total desc, b.bucket, b.cost_nano_usd desc, b.requests desc, b.value, b.tier",
             organization,
             word(question.by),
             step(question.interval),
             question.zone.name(),
-            question.period.from.utc(),
+            stretch.from.utc(),
             question.period.to.utc(),
             filters,
-            i64::from($cut.skip),
-            i64::from($cut.take) + 1,
+            stretch.steps,
+            i64::from(stretch.skip),
+            i64::from(stretch.take),
         )
         .fetch_all(&mut *$conn)
-        .await?
+        .await?;
+        Ok(lines)
     }};
+}
+
+/// Who may see what is asked.
+#[derive(Clone, Copy)]
+enum Sight {
+    /// This transaction's organization sees its own.
+    Own,
+    /// Who runs the platform sees everything.
+    Platform,
+}
+
+async fn look(
+    conn: &mut Conn,
+    sight: Sight,
+    question: &Question,
+    part: Stretch,
+) -> Result<Vec<Line>, StoreError> {
+    match sight {
+        Sight::Own => stretch!("usage_sums", conn, question, part),
+        Sight::Platform => stretch!("platform_usage_sums", conn, question, part),
+    }
 }
 
 /// Answers a question that was checked. An organization's must be asked in its own transaction.
@@ -104,9 +136,10 @@ macro_rules! page {
 /// # Errors
 /// When Postgres does not answer.
 pub async fn report(conn: &mut Conn, question: &Question, cut: Cut) -> Result<Report, StoreError> {
-    let lines = page!("usage_report", conn, question, cut);
-    let names = names(conn, question.by, &ids(&lines)).await?;
-    Ok(read(lines, &names, cut))
+    let mut report = answer(conn, Sight::Own, question, cut).await?;
+    let names = names(conn, question.by, &ids(&report.rows)).await?;
+    report.name(&names);
+    Ok(report)
 }
 
 /// Answers a question across organizations, or about any one; whoever asks must run the platform.
@@ -118,38 +151,88 @@ pub async fn platform_report(
     question: &Question,
     cut: Cut,
 ) -> Result<Report, StoreError> {
-    let lines = page!("platform_usage_report", conn, question, cut);
-    let names = platform_names(conn, question.by, &ids(&lines)).await?;
-    Ok(read(lines, &names, cut))
+    let mut report = answer(conn, Sight::Platform, question, cut).await?;
+    let names = platform_names(conn, question.by, &ids(&report.rows)).await?;
+    report.name(&names);
+    Ok(report)
 }
 
-fn ids(lines: &[Line]) -> Vec<Uuid> {
-    let mut ids: Vec<Uuid> = lines.iter().filter_map(|line| line.value).collect();
+async fn answer(
+    conn: &mut Conn,
+    sight: Sight,
+    question: &Question,
+    cut: Cut,
+) -> Result<Report, StoreError> {
+    let mut walk = Walk::of(question, cut);
+    let mut rows = Vec::new();
+    let mut whole = None;
+    while let Some(part) = walk.next() {
+        let mut lines = look(conn, sight, question, part).await?.into_iter();
+        let Some(total) = lines.next() else {
+            break;
+        };
+        let found: Vec<Row> = lines.map(Row::from).collect();
+        let reached = total.bucket.map_or(question.period.to, Moment::from);
+        let read = u64::try_from(total.read).unwrap_or_default();
+        walk.saw(part, reached, found.len(), read);
+        if walk.is_whole(part, question) {
+            whole = Some(total.amounts());
+        }
+        rows.extend(found);
+    }
+    Ok(Report {
+        next: walk.cut(&mut rows),
+        rows,
+        total: match whole {
+            Some(whole) => whole,
+            None => total(conn, sight, question).await?,
+        },
+    })
+}
+
+/// Returns what the whole period came to, without dividing it.
+async fn total(conn: &mut Conn, sight: Sight, question: &Question) -> Result<Amounts, StoreError> {
+    let undivided = Question {
+        by: Dimension::None,
+        interval: Interval::None,
+        ..*question
+    };
+    let part = Stretch {
+        from: question.period.from,
+        steps: 1,
+        skip: 0,
+        take: 0,
+    };
+    let lines = look(conn, sight, &undivided, part).await?;
+    Ok(lines.first().map(Line::amounts).unwrap_or_default())
+}
+
+fn ids(rows: &[Row]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = rows.iter().filter_map(|row| row.value).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
-fn read(lines: Vec<Line>, names: &HashMap<Uuid, String>, cut: Cut) -> Report {
-    let mut report = Report::default();
-    for line in lines {
-        let amounts = line.amounts();
-        if line.is_total {
-            report.total = amounts;
-            continue;
-        }
-        let name = line.value.and_then(|id| names.get(&id).cloned());
-        report.rows.push(Row {
+impl From<Line> for Row {
+    fn from(line: Line) -> Self {
+        Self {
             at: line.bucket.map(Moment::from),
             value: line.value,
-            name: name.or(line.tier),
-            amounts,
-        });
+            amounts: line.amounts(),
+            name: line.tier,
+        }
     }
-    let take = usize::try_from(cut.take).unwrap_or(usize::MAX);
-    report.has_more = take < report.rows.len();
-    report.rows.truncate(take);
-    report
+}
+
+impl Report {
+    fn name(&mut self, names: &HashMap<Uuid, String>) {
+        for row in &mut self.rows {
+            if let Some(name) = row.value.and_then(|id| names.get(&id)) {
+                row.name = Some(name.clone());
+            }
+        }
+    }
 }
 
 /// Returns what values of a dimension are called, as far as this transaction's organization may know.
