@@ -15,6 +15,7 @@ pub struct Metrics {
     durations: HistogramVec,
     throttled: IntCounterVec,
     roll_up_faults: IntGauge,
+    ledger_faults: IntGauge,
 }
 
 /// The upper bounds of durations, in seconds: from a look-up to a password's hash behind others.
@@ -59,6 +60,10 @@ impl Metrics {
                 "synaxis_roll_up_faults",
                 "Rows of the roll-ups that said something else than their entries, when last compared; each is a bug",
             )?,
+            ledger_faults: registry.int_gauge(
+                "synaxis_ledger_faults",
+                "Calls and accounts whose money did not add up, when last looked at; each is a bug",
+            )?,
             registry,
         })
     }
@@ -86,6 +91,12 @@ impl Metrics {
     pub fn compared(&self, comparison: Comparison) {
         let faults = i64::try_from(comparison.faults).unwrap_or(i64::MAX);
         self.roll_up_faults.set(faults);
+    }
+
+    /// Notes how many faults a check of the ledger found.
+    pub fn checked(&self, faults: u64) {
+        self.ledger_faults
+            .set(i64::try_from(faults).unwrap_or(i64::MAX));
     }
 
     /// Returns every metric in Prometheus' text format.
