@@ -121,6 +121,10 @@ fn records(page: Doors) -> Doors {
         routes!(security::list_security_findings),
     )
     .at(
+        Access::Member(Permission::SecurityRead),
+        routes!(security::sign_ins::list_sign_ins),
+    )
+    .at(
         Access::Platform,
         routes!(audit::platform::list_platform_audit_logs),
     )
@@ -152,6 +156,10 @@ fn organizations(page: Doors) -> Doors {
         routes!(organizations::create_organization),
     )
     .at(Access::SignedIn, routes!(organizations::list_organizations))
+    .at(
+        Access::SignedIn,
+        routes!(organizations::list_my_organizations),
+    )
     .at(read, routes!(organizations::show_organization))
     .at(write, routes!(organizations::change_organization))
     .at(delete, routes!(organizations::delete_organization))

@@ -99,4 +99,6 @@ insert into audit.audit_logs (id, organization_id, seq, actor_kind, action, targ
 
 insert into audit.chain_heads (organization_id, seq) values ({org}, 0)
 
+insert into audit.member_sign_ins (organization_id, id, at, user_id, method, outcome, address, user_agent) values ({org}, @sign_in, now(), @user, 'password', 'signed_in', '203.0.113.9', '')
+
 insert into audit.security_findings (id, organization_id, kind, severity, fingerprint, message) values (@finding, {org}, 'idle_key', 'low', 'f', 'Look')
