@@ -46,6 +46,8 @@ local function load(k)
     if now < start or now >= after then skewed = true return false end
     if now >= stop then start, stop = stop, after end
     used[k], is_put_back = roll_window(counter, start, stop)
+    -- The clock was put back a little, into the window before: when this one ends must be offered, too.
+    if counter[4] >= after then skewed = true return false end
     stops[k] = counter[4] == start and stop or after
   end
   counters[k] = counter

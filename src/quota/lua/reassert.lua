@@ -54,7 +54,8 @@ local function assert_charge(key, b, at, is_settled, is_counted, slot, before)
   local is_over = now >= stop
   if width > 0 then
     roll_ring(counter, width, now)
-    slot = slot or floor(at / width) + (counter[30] or 0)
+    -- Never ahead: the clock may have been put back since.
+    slot = min(slot or floor(at / width) + (counter[30] or 0), counter[4])
     is_over = slot <= counter[4] - 25
   end
   slot = slot or start

@@ -144,6 +144,9 @@ impl Model {
             };
             let mut counter = known.expect("seeded");
             let is_put_back = counter.turn(start, end);
+            if after <= counter.newest {
+                return Err(Unsaid::Skewed);
+            }
             stop = if counter.newest == start { end } else { after };
             (counter, is_put_back)
         } else {

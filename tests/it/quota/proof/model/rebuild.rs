@@ -128,17 +128,21 @@ impl Model {
         };
         let mut counter = known.unwrap_or_else(|| Counter::fresh(begin));
         let (slot, is_over) = if told.width == 0 {
-            (told.start, told.stop <= now)
+            (
+                stands.map_or(told.start, |stands| stands.slot),
+                told.stop <= now,
+            )
         } else {
             counter.roll(told.width, now);
             let slot = hold.at.div_euclid(told.width) + counter.ahead;
-            let slot = stands.map_or(slot, |stands| stands.slot);
+            let slot = stands
+                .map_or(slot, |stands| stands.slot)
+                .min(counter.newest);
             (slot, !counter.counts(told.width, slot))
         };
         if is_over {
             return 0;
         }
-        let slot = stands.map_or(slot, |stands| stands.slot);
         if amount == 0 {
             return slot;
         }
