@@ -91,6 +91,13 @@ impl Counter {
         }
     }
 
+    /// Keeps what is asserted until the books are asked.
+    pub(super) fn keep_asserted(&mut self, in_epoch: i64, amount: i64) {
+        let before = self.asserted.filter(|(known, _)| *known == in_epoch);
+        let before = before.map_or(0, |(_, amount)| amount);
+        self.asserted = Some((in_epoch, before + amount));
+    }
+
     pub(super) fn amend_asserted(&mut self, in_epoch: i64, by: i64) {
         if let Some((epoch, asserted)) = &mut self.asserted
             && *epoch == in_epoch

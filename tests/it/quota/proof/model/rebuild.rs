@@ -103,11 +103,8 @@ impl Model {
         epoch: i64,
     ) -> i64 {
         let is_lease = 0 < told.lead;
-        let amount = if is_lease && hold.is_settled {
-            0
-        } else {
-            told.amount
-        };
+        let is_free = is_lease && hold.is_settled;
+        let amount = if is_free { 0 } else { told.amount };
         let counter = self.counters.get_mut(&told.key);
         if let (Some(stands), Some(counter)) = (stands, counter) {
             let by = amount - stands.amount;
@@ -153,9 +150,7 @@ impl Model {
             if told.width == 0 && counter.newest != slot {
                 return 0;
             }
-            let before = counter.asserted.filter(|(known, _)| *known == epoch);
-            let before = before.map_or(0, |(_, amount)| amount);
-            counter.asserted = Some((epoch, before + amount));
+            counter.keep_asserted(epoch, amount);
         } else if stands.is_none() && !is_counted {
             if told.width == 0 {
                 counter.turn(told.start, told.stop);
