@@ -15,6 +15,7 @@ pub struct Metrics {
     durations: HistogramVec,
     throttled: IntCounterVec,
     roll_up_faults: IntGauge,
+    ledger_faults: IntGauge,
     letters_tried: IntCounterVec,
     letters_waiting: IntGauge,
     letters_oldest: IntGauge,
@@ -63,6 +64,10 @@ impl Metrics {
                 "synaxis_roll_up_faults",
                 "Rows of the roll-ups that said something else than their entries, when last compared; each is a bug",
             )?,
+            ledger_faults: registry.int_gauge(
+                "synaxis_ledger_faults",
+                "Calls and accounts whose money did not add up, when last looked at; each is a bug",
+            )?,
             letters_tried: registry.int_counters(
                 "synaxis_letters_tried_total",
                 "Tries to send a letter, by what became of it: sent, put_back, given_up",
@@ -107,6 +112,12 @@ impl Metrics {
     pub fn compared(&self, comparison: Comparison) {
         let faults = i64::try_from(comparison.faults).unwrap_or(i64::MAX);
         self.roll_up_faults.set(faults);
+    }
+
+    /// Notes how many faults a check of the ledger found.
+    pub fn checked(&self, faults: u64) {
+        self.ledger_faults
+            .set(i64::try_from(faults).unwrap_or(i64::MAX));
     }
 
     /// Notes what there is to tell of letters.

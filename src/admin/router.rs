@@ -12,7 +12,7 @@ use super::{
     error::ApiError,
     fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
     me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
-    passwords, requests, roles, savings, security, sessions, signing_keys, tenants,
+    passwords, refunds, requests, roles, savings, security, sessions, signing_keys, tenants,
     throttle::Throttle,
     usage, version,
 };
@@ -295,6 +295,7 @@ fn insight(page: Doors) -> Doors {
         )
         .at(Access::Platform, routes!(fitness::show_platform_health))
         .at(Access::Platform, routes!(nodes::list_nodes))
+        .at(Access::Platform, routes!(refunds::refund_request))
 }
 
 /// Returns the OpenAPI document of all operations.

@@ -22,7 +22,7 @@ use crate::{
         postgres::{self, Postgres, Role},
     },
     telemetry,
-    usage::rollup,
+    usage::{accounts, rollup},
 };
 
 /// The sections the sidecar reads.
@@ -109,6 +109,10 @@ fn work(plane: &Plane, tasks: &Tasks) {
         || None,
         stopped(plane),
     );
+    let metrics = plane.metrics.clone();
+    let checked = move |faults| metrics.checked(faults);
+    let ledger = accounts::keep(postgres.clone(), clock.clone(), checked, stopped(plane));
+    tasks.spawn("ledger", ledger);
     tasks.spawn(
         "roll-ups",
         rollup::keep(postgres, clock, note, stopped(plane)),
