@@ -1,7 +1,7 @@
 //! The door to Redis: one connection that comes back by itself, scripts, and the names of all keys.
 //!
-//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`, `set` and
-//! `time`; nothing else has to be allowed to its user.
+//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`,
+//! `mget`, `set` and `time`; nothing else has to be allowed to its user.
 
 use std::{
     fmt::Write as _,

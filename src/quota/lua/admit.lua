@@ -10,20 +10,24 @@
 --       (these four are followed by remaining and ms to reset per tenant limit)
 --       5 epoch   6 opens in ms   7 unseeded: counters…   8 clock   9 ended before   10 unknown hold
 -- No bids: the standings alone, as reply 2 for limit 0.
-local epoch, opens = epoch_of(redis.call('GET', KEYS[1]), ARGV[1])
-if not epoch then return answer(KEYS[2], {5}) end
-if now < opens then return answer(KEYS[2], {6, opens - now}) end
+
+-- All at once: each word with Redis costs more than a counter that turns out not to be needed.
+local found = redis.call('MGET', unpack(KEYS))
+local function tell(reply) return answer(KEYS[2], reply, found[2] or 0) end
+local epoch, opens = epoch_of(found[1], ARGV[1])
+if not epoch then return tell({5}) end
+if now < opens then return tell({6, opens - now}) end
 
 local n = cjson.decode(ARGV[2])
 local is_adjust, lease, T, K, B = n[1] == 1, n[2], n[3], n[4], n[5]
 local NEVER = 9e15
-local record = B > 0 and redis.call('GET', KEYS[3])
+local record = B > 0 and found[3]
 local before
 if record then
-  if sub(record, 1, 1) ~= 'H' then return answer(KEYS[2], {9}) end
+  if sub(record, 1, 1) ~= 'H' then return tell({9}) end
   before = unpack_record(record)
 elseif is_adjust then
-  return answer(KEYS[2], {10})
+  return tell({10})
 end
 
 local counters, used, stops, unseeded, skewed = {}, {}, {}, false, false
@@ -32,7 +36,7 @@ local function load(k)
   if counters[k] then return true end
   local b = 9 + (k - 1) * 8
   local width, lead = n[b + 2], n[b + 3]
-  local counter, is_put_back = open(KEYS[3 + k]), false
+  local counter, is_put_back = unpack_counter(found[3 + k]), false
   if lead > 0 then
     counter = counter or fresh(width, floor((now + lead) / width))
     used[k], is_put_back = roll_ring(counter, width, now + lead)
@@ -51,8 +55,7 @@ local function load(k)
     stops[k] = counter[4] == start and stop or after
   end
   counters[k] = counter
-  -- Kept even when the call is denied: else each call would put the counted into its own present, and it would
-  -- never be over.
+  -- Kept even when the call is denied: the next one comes later, and must not begin from the jump again.
   if is_put_back then redis.call('SET', KEYS[3 + k], cmsgpack.pack(unpack(counter)), 'KEEPTTL') end
   return true
 end
@@ -61,15 +64,15 @@ local function name_unseeded()
   local reply = {7}
   for k = 1, K do
     if n[9 + (k - 1) * 8 + 3] == 0 then
-      local counter = open(KEYS[3 + k])
+      local counter = unpack_counter(found[3 + k])
       if not counter or counter[1] ~= epoch then reply[#reply + 1] = k end
     end
   end
-  return answer(KEYS[2], reply)
+  return tell(reply)
 end
 
 for k = 1, T do load(k) end
-if skewed then return answer(KEYS[2], {8}) end
+if skewed then return tell({8}) end
 if unseeded then return name_unseeded() end
 
 -- A replayed admission is answered as it was.
@@ -147,7 +150,7 @@ for bid = 1, B do
   for o = p + T + 2, p + T + 2 * m, 2 do
     local k = n[o]
     if not load(k) then
-      if skewed then return answer(KEYS[2], {8}) end
+      if skewed then return tell({8}) end
       return name_unseeded()
     end
     local wait = wait_for(k, n[o + 1] + (is_adjust and given_back(k) or 0))
@@ -226,4 +229,4 @@ for k = 1, T do
   reply[2 + 2 * k] = max(0, n[b + 4] - (used[k] or 0))
   reply[3 + 2 * k] = reset
 end
-return answer(KEYS[2], reply)
+return tell(reply)

@@ -17,9 +17,12 @@ local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) -
 local floor, max, min, sub = math.floor, math.max, math.min, string.sub
 local DAY, RECORD, ENDED, IN_FLIGHT = 86400000, 86400000, 60000, 5
 
-local function open(key)
-  local packed = redis.call('GET', key)
+local function unpack_counter(packed)
   return packed and {cmsgpack.unpack(packed)}
+end
+
+local function open(key)
+  return unpack_counter(redis.call('GET', key))
 end
 
 local function keep(key, counter, ttl)
@@ -68,8 +71,9 @@ local function amend(counter, width, slot, by)
 end
 
 -- Every reply ends with the clock and the script's number: of two that follow each other the later has the higher.
-local function answer(key, reply)
-  local seq = tonumber(redis.call('GET', key) or 0) + 1
+-- `last` is the number before when that was read already.
+local function answer(key, reply, last)
+  local seq = tonumber(last or redis.call('GET', key) or 0) + 1
   redis.call('SET', key, string.format('%.0f', seq), 'PX', 7 * DAY)
   reply[#reply + 1] = now
   reply[#reply + 1] = seq

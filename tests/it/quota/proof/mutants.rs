@@ -153,7 +153,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         breaks: "A memory that was just lost admits before others could assert.",
         script: "admit",
-        from: "if now < opens then return answer(KEYS[2], {6, opens - now}) end",
+        from: "if now < opens then return tell({6, opens - now}) end",
         to: "",
     },
     Mutant {
