@@ -26,7 +26,6 @@ if [ "${1:-run}" = test ]; then
 fi
 if [ "${1:-run}" = faults ]; then
     has python3 || need python3
-    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || need libfaketime
 fi
 
 if ! has cargo; then

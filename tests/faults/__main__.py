@@ -15,7 +15,12 @@ from .case import CASES, Case, Result, play
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description="Plays the fault matrix on real processes.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="which, such as F1 F11 crowd; all but the extra ones when none is named")
+    parser.add_argument(
+        "cases",
+        nargs="*",
+        metavar="CASE",
+        help="which, such as F1 F11 crowd; all but the extra ones when none is named",
+    )
     parser.add_argument("--quick", action="store_true", help="shorter, for developing: figures say less")
     parser.add_argument("--list", action="store_true", help="tell which cases there are")
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="copy every log of cases that fail into a folder")

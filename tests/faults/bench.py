@@ -1,4 +1,4 @@
-"""The bench: two proxies, a sidecar, providers that keep their own books, and a relay before everything they talk to."""
+"""The bench: two proxies, a sidecar, providers that keep their own books, and a relay before each of them."""
 
 import asyncio
 import json
@@ -14,28 +14,14 @@ from types import TracebackType
 from .control import Calm, Control
 from .planes import CREDENTIAL, Plane, Upstream
 from .process import Process, free_port, run, until
-from .relay import Relays
+from .relay import Relays, Toxics
 from .servers import Postgres, Redis
 from .tenant import OWNER, PASSWORD, Api, Key, Tenant, standings
 from .truth import Ledgers, Price, roll_up_query, rows_of, rows_query
 
-_FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-
 
 class Skip(Exception):
     """A case that cannot run here, and why; never a case that passed."""
-
-
-def faked(clock: Path) -> dict[str, str]:
-    """Returns what makes a process read its wall clock from a file: `+3600`, or a moment."""
-    if _FAKETIME is None:
-        raise Skip("libfaketime is not installed")
-    return {
-        "LD_PRELOAD": str(_FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 @dataclass
@@ -47,7 +33,7 @@ class Spec:
     settings: dict[str, str] = field(default_factory=dict)
     # Settings of one of them, by its name: A, B, admin.
     own_settings: dict[str, dict[str, str]] = field(default_factory=dict)
-    # More of the environment, by the name of the process: A, B, admin, redis.
+    # More of the environment, by the name of the process: A, B, admin, redis, upstream.
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
     # Flags of the provider.
     upstream: list[str] = field(default_factory=list)
@@ -76,7 +62,9 @@ class Machine:
         await self.migrate(Postgres.TEMPLATE)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         await self.postgres.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -118,11 +106,13 @@ class Bench:
         self.postgres = machine.postgres
         self.redis = Redis(self.folder, machine.env | spec.environment.get("redis", {}))
         self.relays = Relays()
-        self.upstream = Upstream("swift", machine.binary, machine.env, self.folder, spec.upstream)
+        env = machine.env | spec.environment.get("upstream", {})
+        self.upstream = Upstream("swift", machine.binary, env, self.folder, spec.upstream)
         self.calm_upstream = Upstream("calm", machine.binary, machine.env, self.folder, [])
         self.relayed = {name: free_port() for name in ("redis/A", "redis/B", "postgres/A", "postgres/B", "upstream")}
         self.proxies = {name: self._proxy(name) for name in ("A", "B")}
-        self.admin = Plane("admin", "admin", machine.binary, self.plane_settings("admin"), self.folder / "admin")
+        self.sidecars: list[Plane] = []
+        self.admin = self.add_admin("admin")
         self.tenant: Tenant
         self._control: Control | None = None
         self._calm: Calm | None = None
@@ -164,13 +154,31 @@ class Bench:
         self.proxies[name] = Plane("proxy", name, self.machine.binary, env, self.folder / name)
         return self.proxies[name]
 
+    def add_admin(self, name: str) -> Plane:
+        """Makes one more sidecar without starting it."""
+        env = self.plane_settings("admin")
+        self.sidecars.append(Plane("admin", name, self.machine.binary, env, self.folder / name))
+        return self.sidecars[-1]
+
+    async def spoil(self, server: str, toxics: Toxics) -> None:
+        """Spoils what passes between both proxies and a server: redis, postgres, upstream."""
+        for name in self.relayed:
+            if name.split("/")[0] == server:
+                await self.relays.spoil(name, toxics)
+
+    async def mend(self, server: str) -> None:
+        """Lets everything pass between both proxies and a server again."""
+        await self.spoil(server, Toxics())
+
     # Beginning and end.
 
     async def start(self) -> None:
         """Starts everything."""
         await self.sql("postgres", f"create database {self.database} template {Postgres.TEMPLATE}")
         await self.relays.start()
-        await asyncio.gather(self.redis.start(self.spec.redis_options), self.upstream.start(), self.calm_upstream.start())
+        await asyncio.gather(
+            self.redis.start(self.spec.redis_options), self.upstream.start(), self.calm_upstream.start()
+        )
         for name, target in self._targets().items():
             await self.relays.open(name, self.relayed[name], target)
         await self._fill()
@@ -197,7 +205,7 @@ class Bench:
         """Ends everything that still runs."""
         if self._control:
             await self.end_control()
-        processes: list[Process] = [plane.process for plane in (*self.proxies.values(), self.admin)]
+        processes: list[Process] = [plane.process for plane in (*self.proxies.values(), *self.sidecars)]
         processes += [self.redis.process, self.upstream.process, self.calm_upstream.process]
         await asyncio.gather(*(process.kill() for process in processes))
         await self.relays.stop()
@@ -279,7 +287,9 @@ class Bench:
 
     async def faults_of_books(self) -> int:
         """How many invariants of the books do not hold: the roll-ups', and the ledger's where there is one."""
-        span = "date_trunc('day', now() - interval '2 days', 'UTC'), date_trunc('day', now() + interval '3 days', 'UTC')"
+        span = (
+            "date_trunc('day', now() - interval '2 days', 'UTC'), date_trunc('day', now() + interval '3 days', 'UTC')"
+        )
         found = await self.ask(f"select count(*) as n from operations.usage_faults({span})")
         return int(found[0]["n"])
 
@@ -295,7 +305,7 @@ class Bench:
 
     def panics(self) -> int:
         """How many panics anybody logged."""
-        return sum(plane.panics() for plane in (*self.proxies.values(), self.admin))
+        return sum(plane.panics() for plane in (*self.proxies.values(), *self.sidecars))
 
     async def leaked(self, keys: list[Key]) -> int:
         """How many calls still count as in flight though none is."""

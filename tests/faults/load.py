@@ -168,13 +168,13 @@ class Client:
         loop = asyncio.get_running_loop()
         try:
             made = loop.create_connection(Connection, "127.0.0.1", port)
-            _, kept = await asyncio.wait_for(made, self.patience_s)
+            _, fresh = await asyncio.wait_for(made, self.patience_s)
         except TimeoutError:
             return Answer(fault="timeout")
         except OSError:
             return Answer(fault="refused")
-        self._connections[port] = kept
-        return await kept.ask(request, self.patience_s, leave_after)
+        self._connections[port] = fresh
+        return await fresh.ask(request, self.patience_s, leave_after)
 
     def close(self) -> None:
         """Leaves every door."""
@@ -239,8 +239,10 @@ class Tally:
         return self.outcomes["200"]
 
     def other_than(self, *expected: str) -> Counter[str]:
-        """What came back that is none of these."""
-        return Counter({word: count for word, count in self.outcomes.items() if word not in expected and count})
+        """What came back that is none of these: statuses with the word of their error, or what went wrong instead."""
+        faults = {word: count for word, count in self.outcomes.items() if not word.isdigit()}
+        found = {**faults, **self.codes}
+        return Counter({word: count for word, count in found.items() if count and word.split()[0] not in expected})
 
     def add(self, other: "Tally") -> None:
         """Adds what another crowd met."""
@@ -307,9 +309,8 @@ class Crowd:
             answer = await self._call(client, key, turn)
             next_at = next_at + pace if pace else 0.0
             wait = self._wait_after(answer)
-            if answer.fault in ("refused", "reset", "cut", "timeout"):
-                # As a balancer would: the other door.
-                turn += 1
+            # As a balancer would: the next door.
+            turn += 1
             await self._pause(wait)
         client.close()
 

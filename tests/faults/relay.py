@@ -151,7 +151,9 @@ class _Pair:
             wait_s = max(0.0, toxics.latency_ms + random.uniform(-toxics.jitter_ms, toxics.jitter_ms)) / 1000
             step = toxics.slice_bytes if side.is_server and toxics.slice_bytes else len(data)
             for number, start in enumerate(range(0, len(data), step)):
-                way.send(data[start : start + step], wait_s + (number * toxics.slice_ms / 1000 if step < len(data) else 0))
+                way.send(
+                    data[start : start + step], wait_s + (number * toxics.slice_ms / 1000 if step < len(data) else 0)
+                )
 
     def _may_answer(self, data: bytes, toxics: Toxics) -> bool:
         """Counts an answer; says whether it may pass."""
@@ -306,10 +308,6 @@ class Relays:
     async def spoil(self, name: str, toxics: Toxics) -> None:
         """Spoils what passes `name`."""
         await self._order("set", name, **asdict(toxics))
-
-    async def mend(self, name: str) -> None:
-        """Lets everything pass `name` again."""
-        await self.spoil(name, Toxics())
 
     async def aim(self, name: str, port: int) -> None:
         """Leads new connections of `name` to another port."""

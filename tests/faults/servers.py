@@ -37,7 +37,16 @@ class Postgres:
             self._as = "setpriv --reuid=postgres --regid=postgres --init-groups --pdeathsig KILL".split()
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300"]
         # Processes are killed here, never the machine: what was written survives without being forced.
-        options += ["-c", "fsync=off", "-c", "log_min_messages=warning", "-c", "log_lock_waits=on", "-c", "track_functions=all"]
+        options += [
+            "-c",
+            "fsync=off",
+            "-c",
+            "log_min_messages=warning",
+            "-c",
+            "log_lock_waits=on",
+            "-c",
+            "track_functions=all",
+        ]
         server = [str(self.binaries / "postgres"), "-D", str(folder / "data"), "-p", str(self.port)]
         self.process = Process("postgres", [*self._as, *server, *options], env, folder)
 
@@ -131,7 +140,7 @@ class Redis:
     async def answers(self) -> bool:
         """Whether it takes commands."""
         try:
-            return await self.ask("PING") == "PONG"
+            return bool(await self.ask("PING") == "PONG")
         except (OSError, asyncio.IncompleteReadError, RuntimeError):
             return False
 

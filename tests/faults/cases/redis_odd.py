@@ -5,9 +5,9 @@ import time
 
 from ..bench import Bench, Spec
 from ..case import Stage, case
-from ..load import Crowd, Tally, Words, percentile
+from ..load import Crowd, Tally, percentile
 from ..relay import Toxics
-from ..report import Figure, Report, apart, conclude, zero
+from ..report import Figure, Report, apart, conclude
 from ..tenant import Key
 from .limits import DEAR, WIDE
 from .redis_lost import CLOSED
@@ -15,11 +15,6 @@ from .redis_lost import CLOSED
 _RELAYS = ("redis/A", "redis/B")
 # `redis.deadline_ms`, as it is when nobody says otherwise.
 _DEADLINE_MS = 250
-
-
-async def _spoil(bench: Bench, toxics: Toxics) -> None:
-    for name in _RELAYS:
-        await bench.relays.spoil(name, toxics)
 
 
 async def _exact(bench: Bench, key: Key, tally: Tally, expected: tuple[str, ...]) -> Report:
@@ -36,12 +31,12 @@ async def lost_answers(stage: Stage) -> Report:
         calling = crowd.begin()
         dropped = 0
         for _ in range(stage.times(60, 15)):
-            await _spoil(bench, Toxics(replies_to_drop=1))
+            await bench.spoil("redis", Toxics(replies_to_drop=1))
             await asyncio.sleep(0.25)
         for _ in range(stage.times(12, 4)):
-            await _spoil(bench, Toxics(latency_ms=2 * _DEADLINE_MS, jitter_ms=_DEADLINE_MS))
+            await bench.spoil("redis", Toxics(latency_ms=2 * _DEADLINE_MS, jitter_ms=_DEADLINE_MS))
             await asyncio.sleep(0.6)
-            await _spoil(bench, Toxics())
+            await bench.mend("redis")
             await asyncio.sleep(0.6)
         dropped = sum([(await bench.relays.stats(name))["dropped"] for name in _RELAYS])
         await asyncio.sleep(2)
@@ -130,12 +125,12 @@ async def slow(stage: Stage) -> Report:
         seconds, rate = stage.span(10, 5), 80
         usual = await _serve(bench, key, rate, seconds)
         base = percentile(usual.every_ms, 0.5)
-        await _spoil(bench, Toxics(latency_ms=300))
+        await bench.spoil("redis", Toxics(latency_ms=300))
         late = await _serve(bench, key, rate, seconds)
-        await _spoil(bench, Toxics(latency_ms=50))
+        await bench.spoil("redis", Toxics(latency_ms=50))
         await asyncio.sleep(3)
         slow = await _serve(bench, key, rate, seconds)
-        await _spoil(bench, Toxics())
+        await bench.mend("redis")
         await asyncio.sleep(1)
         after = await _serve(bench, key, rate, seconds)
         for tally in (late, slow, after):
