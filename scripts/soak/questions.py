@@ -46,17 +46,25 @@ def questions(known):
         ask.append((f"usage by {by} and hour", lambda by=by: at(usage, group_by=by, interval="hour")(**period(7))))
     for by in ("none", "model", "key"):
         ask.append((f"usage by {by} and day in Berlin", lambda by=by: at(
-            usage, group_by=by, interval="day", zone="Europe/Berlin")(**period(31 if by == "key" else 90))))
+            usage, group_by=by, interval="day", zone="Europe/Berlin")(**period(90))))
         ask.append((f"usage by {by} and month in Tokyo", lambda by=by: at(
             usage, group_by=by, interval="month", zone="Asia/Tokyo")(**whole())))
     for narrow in fields:
+        # One sum out of whole calls is made of a month at once, but for one key's or person's.
+        longest = 90 if narrow in ("user", "key") else 31
         ask.append((f"usage of one {narrow} by day", lambda narrow=narrow: at(usage, interval="day")(
             **{fields[narrow]: known.one(narrow)}, **period(90))))
-        ask.append((f"usage of one {narrow} by model", lambda narrow=narrow: at(usage, group_by="model")(
-            **{fields[narrow]: known.one(narrow)}, **period(90))))
-        ask.append((f"usage of one {narrow} by key", lambda narrow=narrow: at(usage, group_by="key")(
-            **{fields[narrow]: known.one(narrow)}, **period(90))))
-    ask.append(("usage of a tier by key", lambda: at(usage, group_by="key", tier="free")(**period(90))))
+        for by in ("model", "key"):
+            ask.append((f"usage of one {narrow} by {by}", lambda narrow=narrow, by=by, longest=longest: at(usage, group_by=by)(
+                **{fields[narrow]: known.one(narrow)}, **period(longest))))
+            ask.append((f"usage of one {narrow} by {by} and month", lambda narrow=narrow, by=by: at(
+                usage, group_by=by, interval="month")(**{fields[narrow]: known.one(narrow)}, **whole())))
+    for tier in ("free", "paid"):
+        ask.append((f"usage of {tier} offers by key", lambda tier=tier: at(usage, group_by="key", tier=tier)(**period(31))))
+        ask.append((f"usage of {tier} offers by key and day", lambda tier=tier: at(
+            usage, group_by="key", interval="day", tier=tier)(**period(90))))
+        ask.append((f"usage of a provider's {tier} offers by day in Berlin", lambda tier=tier: at(
+            usage, interval="day", zone="Europe/Berlin", tier=tier)(provider_id=known.one("provider"), **period(31))))
     ask.append(("usage as a file", lambda: at(usage, group_by="model", interval="day", format="csv")(**whole())))
     ask.append(("usage of a key", lambda: at(f"{here}/keys/{known.one('key')}/usage", interval="day")(**period(90))))
     ask.append(("my usage", lambda: at("/api/v1/me/usage", organization_id=known.organization, interval="day",

@@ -101,9 +101,9 @@ pub enum Bound {
     Past,
     /// How fine its steps are.
     Steps,
-    /// That a sum of each of many keys, people or organizations is wanted.
-    Many,
-    /// That two sides of each call are looked at.
+    /// That one sum over all of it is wanted, of many or out of whole calls.
+    Sum,
+    /// That even its total is a sum out of whole calls.
     Detail,
 }
 
@@ -113,7 +113,7 @@ impl Bound {
         match self {
             Self::Past => "",
             Self::Steps => ", or for longer steps",
-            Self::Many => ", or in steps of a month",
+            Self::Sum => ", or in steps of a month",
             Self::Detail => ", or about one key or person",
         }
     }
@@ -157,20 +157,29 @@ impl Question {
     fn longest(&self) -> (Duration, Bound) {
         let is_foreign = self.zone != Tz::UTC;
         if self.is_detailed() {
-            (LONGEST_IN_DETAIL, Bound::Detail)
+            let by_month = Self {
+                interval: Interval::Month,
+                ..*self
+            };
+            let bound = if by_month.is_detailed() {
+                Bound::Detail
+            } else {
+                Bound::Sum
+            };
+            (LONGEST_IN_DETAIL, bound)
         } else if self.interval == Interval::Hour {
             (LONGEST_BY_HOUR, Bound::Steps)
         } else if self.interval == Interval::Day && is_foreign {
             (LONGEST_BY_FOREIGN_DAY, Bound::Steps)
         } else if self.interval == Interval::None && self.is_of_many() {
-            (LONGEST_OF_MANY, Bound::Many)
+            (LONGEST_OF_MANY, Bound::Sum)
         } else {
             (LONGEST, Bound::Past)
         }
     }
 
-    /// Says whether it sums up whole calls of more than a key or a person. In steps only the total is a sum over the
-    /// whole period, and does not know by what the question is divided.
+    /// Says whether a sum over the whole period is made of whole calls, and of more than one key's or person's. In
+    /// steps that is the total alone, which does not know by what the question is divided.
     fn is_detailed(&self) -> bool {
         let summed = Self {
             by: match self.interval {
@@ -328,11 +337,7 @@ mod tests {
                 400,
                 Bound::Past,
             ),
-            (
-                question(Dimension::Key, Interval::None, 93),
-                92,
-                Bound::Many,
-            ),
+            (question(Dimension::Key, Interval::None, 93), 92, Bound::Sum),
             (
                 narrowed(Dimension::Model, Interval::None, 401, of_key),
                 400,
@@ -341,7 +346,7 @@ mod tests {
             (
                 narrowed(Dimension::Model, Interval::None, 32, of_provider),
                 31,
-                Bound::Detail,
+                Bound::Sum,
             ),
             (
                 narrowed(Dimension::Model, Interval::Day, 401, of_provider),

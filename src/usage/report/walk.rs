@@ -29,8 +29,8 @@ pub(super) struct Stretch {
 /// A page on its way.
 #[derive(Debug)]
 pub(super) struct Walk {
-    /// Whether one stretch costs little, however long.
-    is_light: bool,
+    /// How many steps are looked at first.
+    first: u64,
     cut: Cut,
     begin: Moment,
     at: Moment,
@@ -48,7 +48,7 @@ impl Walk {
         let place = cut.place.at.filter(|_| has_steps);
         let begin = place.map_or(period.from, hour_with).max(period.from);
         Self {
-            is_light: !has_steps || (question.by == Dimension::None && question.is_total()),
+            first: first(question),
             cut,
             begin,
             at: begin,
@@ -83,11 +83,8 @@ impl Walk {
 
     /// Guesses from the steps before how many have `left` rows, and do not read too much.
     fn steps_for(&self, left: u64) -> u64 {
-        if self.is_light {
-            return ALL;
-        }
         if self.steps == 0 {
-            return 1;
+            return self.first;
         }
         let enough = (left * self.steps).div_ceil(self.rows.max(1));
         let bearable = if self.cut.may_be_short {
@@ -140,6 +137,17 @@ impl Walk {
         };
         let skip = shown.saturating_add(before);
         Some(Place { at: Some(at), skip })
+    }
+}
+
+/// Guesses how many steps have some dozens of rows: the fewer values there are to divide by, the more.
+fn first(question: &Question) -> u64 {
+    match question.by {
+        _ if question.interval == Interval::None => ALL,
+        Dimension::None if question.is_total() => ALL,
+        Dimension::None | Dimension::Tier => 16,
+        Dimension::Provider | Dimension::Group => 4,
+        _ => 1,
     }
 }
 

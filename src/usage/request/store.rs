@@ -228,9 +228,13 @@ impl<'a> Search<'a> {
                 let id = filters.group.map(|id| id.uuid());
                 query.push(" and group_id = ").push_bind(id);
             }
+            // No index knows one organization's calls to an offer, but those to its model.
             Lead::Offer => {
                 let id = filters.offer.map(|id| id.uuid());
-                query.push(" and offer_id = ").push_bind(id);
+                query.push(
+                    " and model_id = (select o.model_id from platform.offers o where o.id = ",
+                );
+                query.push_bind(id).push(")");
             }
             Lead::Model => {
                 let id = filters.model.map(|id| id.uuid());
@@ -284,8 +288,9 @@ impl<'a> Search<'a> {
             ),
         ];
         for (lead, column, id) in ids {
+            let is_sifted = lead != self.lead || matches!(lead, Lead::Organization | Lead::Offer);
             if let Some(id) = id
-                && (lead != self.lead || lead == Lead::Organization)
+                && is_sifted
             {
                 self.only(query, column).push_bind(id);
             }
