@@ -184,7 +184,7 @@ _WEIGHTS: dict[str, Callable[[Sent], int]] = {
 def _callers(bench: Bench, keys: dict[str, list[Key]], share: str) -> Crowd:
     """Most callers want whole answers, some stream, some leave in the middle."""
     callers = {"whole": 600, "streamed": 350, "left": 50}[share]
-    words = Words(tokens=_OUTPUT, most=64, is_stream=share != "whole")
+    words = Words(tokens=_OUTPUT, most=30, is_stream=share != "whole")
     texts = [key.text for pair in zip(*keys.values(), strict=True) for key in pair]
     leave_after = 600 if share == "left" else 0
     return Crowd(bench.doors, texts, callers, words, longest_wait_s=4.0, leave_after=leave_after)
