@@ -1,5 +1,7 @@
 """The three ledgers side by side: what upstreams truly sent, what Postgres booked, what Redis counts."""
 
+import bisect
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -141,15 +143,25 @@ def compare(ledgers: Ledgers, price: Price) -> Comparison:
     )
 
 
-def most_in_window(events: Iterable[tuple[int, int]], window_ms: int) -> int:
-    """Returns the most of the amounts that lie in any half-open stretch of a length; events are (when, how much)."""
-    ordered = sorted(events)
-    most = total = start = 0
-    for at, amount in ordered:
+def begun_ms(request_id: str) -> int:
+    """Returns when a call came to its proxy: the moment in its id."""
+    return int(request_id.replace("-", "")[:12], 16)
+
+
+def most_in_window(calls: Iterable[tuple[int, int, int]], window_ms: int) -> int:
+    """Returns the most that was admitted in any stretch of a length; calls are (begun, arrived, how much).
+
+    A call is admitted after it came to its proxy and before it arrives at its provider: what lies between the two, on a
+    busy machine, must not count as a window that was too full. So a call counts for a stretch that holds both.
+    """
+    most = total = 0
+    begun: list[tuple[int, int]] = []
+    for came, arrived, amount in sorted(calls, key=lambda call: call[1]):
+        bisect.insort(begun, (came, amount))
         total += amount
-        while ordered[start][0] <= at - window_ms:
-            total -= ordered[start][1]
-            start += 1
+        over = bisect.bisect_right(begun, (arrived - window_ms, sys.maxsize))
+        total -= sum(gone for _, gone in begun[:over])
+        del begun[:over]
         most = max(most, total)
     return most
 
@@ -175,12 +187,14 @@ class Limited:
     weigh: Callable[[Sent], int]
     keys: frozenset[str] | None = None
 
-    def used(self, sent: Sequence[Sent], key_of: dict[str, str]) -> int:
-        """The most of it that upstreams saw in one window."""
+    def used(self, sent: Sequence[Sent], key_of: dict[str, str], as_it_arrived: bool = False) -> int:
+        """The most of it that was certainly admitted in one window, or the most that arrived in one."""
         counted = [call for call in sent if self.keys is None or key_of.get(call.request_id) in self.keys]
         if self.window_ms is None:
             return sum(self.weigh(call) for call in counted)
-        return most_in_window(((call.at_ms, self.weigh(call)) for call in counted), self.window_ms)
+        came = (call.at_ms if as_it_arrived else begun_ms(call.request_id) for call in counted)
+        calls = ((begun, call.at_ms, self.weigh(call)) for begun, call in zip(came, counted, strict=True))
+        return most_in_window(calls, self.window_ms)
 
 
 def rows_of(lines: list[dict[str, str]]) -> list[Row]:

@@ -78,14 +78,18 @@ def _fullest(bounds: list[Bound], ledgers: Ledgers) -> list[Figure]:
     """How much upstreams saw of each kind of limit at most, as a share of it."""
     key_of = ledgers.key_of()
     fullest: dict[str, float] = {}
+    arrived: dict[str, float] = {}
     for bound in bounds:
+        limit, amount = bound.limited, bound.terms.amount
         if bound.terms.meter == "concurrent":
             used = most_at_once([call for call in ledgers.sent if key_of.get(call.request_id) in bound.keys])
         else:
-            used = bound.limited.used(ledgers.sent, key_of)
-        name = bound.limited.name
-        fullest[name] = max(fullest.get(name, 0.0), used / bound.terms.amount)
-    return [Figure(f"{name}: most used / limit", share, most=1.0) for name, share in fullest.items()]
+            used = limit.used(ledgers.sent, key_of)
+            late = limit.used(ledgers.sent, key_of, as_it_arrived=True)
+            arrived[limit.name] = max(arrived.get(limit.name, 0.0), late / amount)
+        fullest[limit.name] = max(fullest.get(limit.name, 0.0), used / amount)
+    found = [Figure(f"{name}: most used / limit", share, most=1.0) for name, share in fullest.items()]
+    return found + [Figure(f"{name}: as it arrived", share) for name, share in arrived.items() if 1 < share]
 
 
 def _utilisation(bounds: list[Bound], ledgers: Ledgers) -> list[Figure]:
