@@ -79,6 +79,8 @@ impl Ledger {
             .is_err()
         {
             tracing::warn!("redis was not told how the last holds ended");
+        } else if self.desk.open_holds() == 0 {
+            self.desk.note_told();
         }
     }
 
@@ -294,7 +296,7 @@ impl Ledger {
         is_heard
     }
 
-    fn write_endings(&self, batch: &[Ending]) -> Call<'_> {
+    pub(super) fn write_endings(&self, batch: &[Ending]) -> Call<'_> {
         script::with_scratch(|scratch| {
             let mut call = Call::new(&self.scripts.settle, batch.len(), batch.len() * 160);
             for ending in batch {

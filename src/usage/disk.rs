@@ -1,17 +1,22 @@
 //! All the disk work of the flusher, off the runtime's threads: what to book next, what may be deleted.
 
 use std::{
-    io,
+    collections::HashMap,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use uuid::Uuid;
+
 use super::{
     leftovers::{self, Leftover},
     live::Live,
+    log::Place,
     rows::Rows,
     spool::Spool,
 };
+use crate::base::RequestId;
 
 /// How often the folder is searched for what dead processes left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +29,8 @@ pub(super) struct Disk {
     leftover: Option<Leftover>,
     looked: Option<Instant>,
     is_leftovers_turn: bool,
+    /// Dead processes of which nothing is left.
+    gone: Vec<Uuid>,
 }
 
 impl Disk {
@@ -34,6 +41,7 @@ impl Disk {
             leftover: None,
             looked: None,
             is_leftovers_turn: false,
+            gone: Vec::new(),
         }
     }
 
@@ -64,11 +72,13 @@ impl Disk {
             };
             leftover.next(rows, limit, self.spool.counters())?;
             if !rows.is_empty() {
+                rows.note_dead();
                 return Ok(());
             }
             if leftover.is_booked()
                 && let Some(leftover) = self.leftover.take()
             {
+                self.gone.extend(leftover.boot());
                 leftover.delete()?;
                 tracing::info!("everything a dead process left in the spool is booked");
                 self.looked = None;
@@ -94,6 +104,21 @@ impl Disk {
             leftover.booked(rows);
         }
         self.live.tidy()
+    }
+
+    /// Returns the calls of this process that are not in the books.
+    pub(super) fn open_calls(&self) -> &HashMap<RequestId, Place> {
+        self.live.open_calls()
+    }
+
+    /// Returns the row of an open call; `None` when the disk has lost it.
+    pub(super) fn read_open(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
+        self.live.read_open(place)
+    }
+
+    /// Returns the dead processes of which nothing is left since this was asked last.
+    pub(super) fn take_gone(&mut self) -> Vec<Uuid> {
+        mem::take(&mut self.gone)
     }
 
     /// Tries again what the disk refused, also while nobody calls.

@@ -14,14 +14,17 @@ use futures::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Counters, Spool, dead,
+    Counters, Holds, Leases, Spool,
+    booking::{self, Refused},
+    dead,
     disk::Disk,
-    rows::{Part, Rows},
-    store::{self, NotBooked},
+    leases::{self, Keeper},
+    rows::Rows,
+    store,
 };
 use crate::{
     base::RequestId,
-    store::{Postgres, StoreError},
+    store::{Postgres, StoreError, proxies::Proxies},
 };
 
 /// How many statements book at the same time when many entries wait.
@@ -60,6 +63,7 @@ pub struct Flusher {
     disk: Arc<Mutex<Disk>>,
     /// Read from the spool, but not yet known to be in the books.
     pending: Rows,
+    keeper: Option<Keeper>,
     partitions_due: Instant,
 }
 
@@ -82,8 +86,23 @@ impl Flusher {
             disk: Arc::new(Mutex::new(Disk::new(Arc::clone(&spool)))),
             spool,
             pending: Rows::default(),
+            keeper: None,
             partitions_due: Instant::now(),
         }
+    }
+
+    /// Tells Redis of open calls too, and ends what dead processes held whose spool it books.
+    #[must_use]
+    pub fn with_leases(
+        mut self,
+        leases: Leases,
+        proxies: Arc<Proxies>,
+        holds: Arc<dyn Holds>,
+    ) -> Self {
+        let most = self.spool.settings().most_leases;
+        let own = self.spool.boot();
+        self.keeper = Some(Keeper::new(own, most, leases, proxies, holds));
+        self
     }
 
     /// Flushes until `shutdown` ends, and then what is left for a few seconds more.
@@ -106,16 +125,40 @@ impl Flusher {
                 }
                 Err(error) => longer(&mut away, &error),
             };
+            self.keep_leases().await;
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        let last_words = self.drain(&postgres, &on_booked);
+        let last_words = async {
+            self.drain(&postgres, &on_booked).await?;
+            if let Some(keeper) = &mut self.keeper {
+                keeper.leave().await;
+            }
+            Ok::<(), Away>(())
+        };
         if let Ok(Err(error)) = tokio::time::timeout(LAST_WORDS, last_words).await {
             tracing::warn!(%error, "some entries stay in the spool until the next start");
         }
+    }
+
+    /// Tells Redis which calls are open. What cannot be told now is told later.
+    async fn keep_leases(&mut self) {
+        let Some(mut keeper) = self.keeper.take_if(|keeper| keeper.is_due()) else {
+            return;
+        };
+        let known = keeper.known();
+        let compared = self.on_disk(move |disk| {
+            let changes = known.changes(disk);
+            Ok((known, changes, disk.take_gone()))
+        });
+        // A task that died took what was known with it: then all is told anew.
+        let (known, changes, gone) = compared.await.unwrap_or_default();
+        keeper.note_gone(gone);
+        keeper.tell(known, changes).await;
+        self.keeper = Some(keeper);
     }
 
     /// Flushes until nothing waits, dead processes' segments included.
@@ -160,7 +203,7 @@ impl Flusher {
         }
         self.ensure_partitions(postgres).await;
         let parts = self.pending.parts(self.spool.settings().rows());
-        let refused = try_join_all(parts.map(|part| book(postgres, part)))
+        let refused = try_join_all(parts.map(|part| booking::book(postgres, part)))
             .await
             .map_err(Away::Books)?
             .concat();
@@ -169,6 +212,9 @@ impl Flusher {
             if !refused.iter().any(|refused| refused.id == id) {
                 on_booked(id);
             }
+        }
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| self.pending.are_of_dead()) {
+            keeper.note_lost(self.pending.each().filter_map(leases::lost));
         }
         let turn = if self.pending.is_full(limit) {
             Turn::Full
@@ -253,43 +299,6 @@ impl Flusher {
             Turn::Part | Turn::Idle => Duration::from_millis(self.spool.settings().flush_ms / 2),
         }
     }
-}
-
-/// A row that can never be booked, and why.
-#[derive(Clone, Debug)]
-struct Refused {
-    id: RequestId,
-    row: String,
-    reason: String,
-}
-
-/// Books rows; halves what the books refuse until the row at fault stands alone. Returns those.
-///
-/// # Errors
-/// When the books are away. Some rows may be booked then: sending them again changes nothing.
-async fn book(postgres: &Postgres, rows: Part<'_>) -> Result<Vec<Refused>, StoreError> {
-    let mut conn = postgres.acquire().await?;
-    let mut refused = Vec::new();
-    let mut parts = vec![rows];
-    while let Some(part) = parts.pop() {
-        match store::ingest(&mut conn, part).await {
-            Ok(_) => {}
-            Err(NotBooked::Away(error)) => return Err(error),
-            Err(NotBooked::TooSlow(error)) if part.len() < 2 => return Err(error),
-            Err(NotBooked::Refused(error)) if part.len() < 2 => {
-                refused.extend(part.ids().map(|id| Refused {
-                    id,
-                    row: part.text().to_owned(),
-                    reason: dead::chain(&error),
-                }));
-            }
-            Err(NotBooked::Refused(_) | NotBooked::TooSlow(_)) => {
-                let [front, back] = part.halves();
-                parts.extend([back, front]);
-            }
-        }
-    }
-    Ok(refused)
 }
 
 /// Where file sizes are limited, a write that is refused must not end the process: a handled signal does not.

@@ -15,6 +15,7 @@ mod database;
 mod entries;
 mod flush;
 mod held;
+mod leases;
 mod ledger;
 mod spent;
 mod spool;
