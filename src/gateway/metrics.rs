@@ -362,6 +362,8 @@ mod tests {
             key_view_age: Duration::ZERO,
             redis_errors: 2,
             quota_overruns: 0,
+            reconciliations: 0,
+            corrections: 0,
             usage,
         }
     }

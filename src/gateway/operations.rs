@@ -112,6 +112,8 @@ impl Operations {
             key_view_age: self.keys.view_age(),
             redis_errors: counters.redis_errors.load(Ordering::Relaxed),
             quota_overruns: counters.overruns.load(Ordering::Relaxed),
+            reconciliations: counters.reconciled.load(Ordering::Relaxed),
+            corrections: counters.corrected.load(Ordering::Relaxed),
             usage: self.spool.counters(),
         })
     }

@@ -27,6 +27,10 @@ pub struct Readings<'a> {
     pub redis_errors: u64,
     /// Calls that used more than was held since the start.
     pub quota_overruns: u64,
+    /// Rounds in which counters were held against the books since the start.
+    pub reconciliations: u64,
+    /// Counters that were off and were corrected since the start.
+    pub corrections: u64,
     /// What went wrong on the way to the books.
     pub usage: &'a Counters,
 }
@@ -70,6 +74,8 @@ impl Gauges {
 pub(super) struct Followed {
     redis_errors: IntCounter,
     quota_overruns: IntCounter,
+    reconciliations: IntCounter,
+    corrections: IntCounter,
     lost: IntCounter,
     failed_syncs: IntCounter,
     damaged: IntCounter,
@@ -86,6 +92,14 @@ impl Followed {
             quota_overruns: r.int_counter(
                 "synaxis_quota_overruns_total",
                 "Calls that used more than was held",
+            )?,
+            reconciliations: r.int_counter(
+                "synaxis_quota_reconciliations_total",
+                "Rounds in which this proxy held counters against the books",
+            )?,
+            corrections: r.int_counter(
+                "synaxis_quota_corrections_total",
+                "Counters that were off when held against the books, and were corrected",
             )?,
             lost: r.int_counter(
                 "synaxis_usage_lost_total",
@@ -119,6 +133,8 @@ impl Followed {
         for (ours, theirs) in [
             (&self.redis_errors, readings.redis_errors),
             (&self.quota_overruns, readings.quota_overruns),
+            (&self.reconciliations, readings.reconciliations),
+            (&self.corrections, readings.corrections),
             (&self.lost, kept(&readings.usage.lost)),
             (&self.failed_syncs, kept(&readings.usage.failed_syncs)),
             (&self.damaged, kept(&readings.usage.damaged)),

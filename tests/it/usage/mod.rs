@@ -17,5 +17,6 @@ mod flush;
 mod held;
 mod leases;
 mod ledger;
+mod reconcile;
 mod spent;
 mod spool;
