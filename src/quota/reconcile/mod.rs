@@ -8,6 +8,8 @@
 mod answer;
 mod board;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future,

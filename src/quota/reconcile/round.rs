@@ -246,6 +246,12 @@ impl Ledger {
     }
 }
 
+/// Returns what a counter has that neither the holds, looked at after it, nor the books, looked at after these, account
+/// for.
+pub(super) fn surplus(used: u64, held: u64, booked: u64) -> u64 {
+    used.saturating_sub(held.saturating_add(booked))
+}
+
 impl Tally {
     fn note(&mut self, correction: &Correction<'_>) {
         let Limit { id, meter, .. } = correction.line.limit;
@@ -263,10 +269,9 @@ impl Line {
     /// afterwards, account for; or up to what was in the books before it was read.
     fn correction(&self, held: u64, before: u64, after: u64) -> Option<i64> {
         let used = self.used?;
-        let surplus = used.saturating_sub(held.saturating_add(after));
-        let by = match surplus {
+        let by = match surplus(used, held, after) {
             0 => i64::try_from(before.saturating_sub(used)).ok()?,
-            _ => -i64::try_from(surplus).ok()?,
+            surplus => -i64::try_from(surplus).ok()?,
         };
         (by != 0).then_some(by)
     }
