@@ -27,6 +27,8 @@ pub struct Counters {
     pub reconciled: AtomicU64,
     /// Counters that were off and were corrected.
     pub corrected: AtomicU64,
+    /// Times Redis's clock was put forward or back.
+    pub clock_jumps: AtomicU64,
 }
 
 impl Counters {

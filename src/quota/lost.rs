@@ -33,7 +33,7 @@ impl Ledger {
             let link = self.redis.link(self.redis.deadline()).await;
             let link = link.map_err(|error| self.failed(error))?;
             let call = self.write_endings(batch);
-            if self.run_script(&link, &call).await?.len() != batch.len() {
+            if self.run_script(&link, &call).await?.numbers.len() != batch.len() {
                 return Err(RedisError::Garbled.into());
             }
         }

@@ -1,8 +1,8 @@
 //! The door to Redis: one connection that comes back by itself, scripts, and the names of all keys.
 //!
-//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`, `set`,
-//! `del`, `pexpire`, `hset`, `hdel`, `hlen`, `hrandfield`, `zadd`, `zrem`, `zscore`, `zrangebyscore` and `time`; nothing
-//! else has to be allowed to its user.
+//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`, `mget`,
+//! `set`, `del`, `pexpire`, `hset`, `hget`, `hdel`, `hlen`, `hrandfield`, `zadd`, `zrem`, `zscore`, `zrange`,
+//! `zrangebyscore` and `time`; nothing else has to be allowed to its user.
 
 use std::{
     fmt::Write as _,
@@ -409,6 +409,12 @@ impl Names {
         let _ = write!(name, "{}lease:{{{proxy}}}", self.prefix);
     }
 
+    /// Writes the name under which the number of the last script stands.
+    pub fn number(&self, name: &mut String) {
+        name.clear();
+        let _ = write!(name, "{}quota:number", self.prefix);
+    }
+
     /// Writes the name of a hold's record.
     pub fn hold(&self, name: &mut String, organization: OrganizationId, id: RequestId) {
         name.clear();
@@ -451,6 +457,8 @@ mod tests {
         let id = Uuid::from_u128(7);
 
         names.epoch(&mut name);
+        assert!(name.starts_with("mine:"));
+        names.number(&mut name);
         assert!(name.starts_with("mine:"));
         names.hold(&mut name, OrganizationId(id), RequestId(id));
         assert!(name.starts_with("mine:"));
