@@ -117,14 +117,14 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::base::Moment;
+    use crate::base::{Moment, tasks::Tasks};
 
     #[tokio::test]
     async fn whoever_was_sent_before_is_waited_for_and_nobody_else() {
         let watch = Arc::new(Watch::default());
         let earlier = watch.pass();
         let waiting = Arc::clone(&watch);
-        let waited = tokio::spawn(async move {
+        let waited = Tasks::default().spawn("waiting", async move {
             let began = Instant::now();
             waiting.let_pass().await;
             began.elapsed()

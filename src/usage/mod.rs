@@ -12,6 +12,7 @@ pub mod request;
 pub mod rollup;
 
 pub mod leases;
+pub mod letters;
 
 mod booking;
 mod counters;

@@ -76,7 +76,7 @@ impl Board {
         round: u64,
         every: Duration,
     ) -> Result<Option<Moment>, RedisError> {
-        let keys = ["lock", "round", "answers", "reconciled"];
+        let keys = ["lock", "round", "answers", "reconciled", "living"];
         let mut call = self.call(&self.open, &keys);
         call.push(&self.own.to_string()).push(&round.to_string());
         call.push(ROUND_MS).push(&every.as_millis().to_string());

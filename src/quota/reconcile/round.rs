@@ -123,7 +123,7 @@ impl Ledger {
                 let by = line.correction(held.copied().unwrap_or_default(), before, after)?;
                 Some(Correction { line, by })
             });
-        self.correct(epoch.id, corrections.collect()).await
+        self.correct(epoch.id, now, corrections.collect()).await
     }
 
     /// Returns the next page of limits, as counters of the windows that are current at `now`.
@@ -222,6 +222,7 @@ impl Ledger {
     async fn correct(
         &self,
         epoch: u64,
+        opened: Moment,
         corrections: Vec<Correction<'_>>,
     ) -> Result<Tally, NoRound> {
         let mut tally = Tally::default();
@@ -231,7 +232,8 @@ impl Ledger {
                 for one in batch {
                     call.push(&one.line.name);
                 }
-                call.push(&epoch.to_string());
+                call.push(&epoch.to_string())
+                    .push(&opened.millis().to_string());
                 for one in batch {
                     call.push(&one.line.start.to_string())
                         .push(&one.by.to_string());

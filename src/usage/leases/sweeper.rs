@@ -131,7 +131,7 @@ impl Sweeper {
         for refused in &refused {
             self.bury(refused.row.as_bytes(), refused.reason.clone())?;
         }
-        let booked = rows.each().filter_map(|row| lost(row));
+        let booked = rows.each().filter_map(lost);
         self.holds.end(&booked.collect::<Vec<_>>()).await?;
         Counters::add(&self.spool.counters().abandoned, rows.len() - refused.len());
         Ok(rows.len())
