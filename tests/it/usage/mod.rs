@@ -14,6 +14,7 @@ mod crash;
 mod database;
 mod entries;
 mod flush;
+mod full;
 mod held;
 mod killed;
 mod leases;
