@@ -29,8 +29,10 @@ pub(super) struct Disk {
     leftover: Option<Leftover>,
     looked: Option<Instant>,
     is_leftovers_turn: bool,
-    /// Dead processes of which nothing is left.
-    gone: Vec<Uuid>,
+    /// What dead processes left whose calls are all in the books, until their holds are ended too.
+    gone: Vec<Leftover>,
+    /// Somebody ends what dead processes held.
+    has_mourner: bool,
 }
 
 impl Disk {
@@ -42,6 +44,7 @@ impl Disk {
             looked: None,
             is_leftovers_turn: false,
             gone: Vec::new(),
+            has_mourner: false,
         }
     }
 
@@ -78,10 +81,13 @@ impl Disk {
             if leftover.is_booked()
                 && let Some(leftover) = self.leftover.take()
             {
-                self.gone.extend(leftover.boot());
-                leftover.delete()?;
                 tracing::info!("everything a dead process left in the spool is booked");
                 self.looked = None;
+                if self.has_mourner {
+                    self.gone.push(leftover);
+                } else {
+                    leftover.delete()?;
+                }
             }
         }
     }
@@ -116,14 +122,32 @@ impl Disk {
         self.live.read_open(place)
     }
 
-    /// Returns the dead processes of which nothing is left since this was asked last.
-    pub(super) fn take_gone(&mut self) -> Vec<Uuid> {
-        mem::take(&mut self.gone)
+    /// Keeps what dead processes left until [`Disk::bury`] is told: who dies before has told nobody.
+    pub(super) fn wait_for_mourner(&mut self) {
+        self.has_mourner = true;
     }
 
-    /// Tries again what the disk refused, also while nobody calls.
-    pub(super) fn retry(&mut self) {
+    /// Returns the dead processes whose calls are all in the books.
+    pub(super) fn gone(&self) -> Vec<Uuid> {
+        self.gone.iter().filter_map(Leftover::boot).collect()
+    }
+
+    /// Deletes what dead processes left whose holds are ended.
+    pub(super) fn bury(&mut self, boots: &[Uuid]) -> io::Result<()> {
+        let is_buried = |left: &mut Leftover| left.boot().is_none_or(|boot| boots.contains(&boot));
+        for leftover in self.gone.extract_if(.., is_buried) {
+            leftover.delete()?;
+        }
+        Ok(())
+    }
+
+    /// Tries again what the disk refused, also while nobody calls. Room is worth more than holds that end by themselves.
+    pub(super) fn retry(&mut self) -> io::Result<()> {
+        for leftover in mem::take(&mut self.gone) {
+            leftover.delete()?;
+        }
         self.spool.retry();
+        Ok(())
     }
 
     /// Searches the folder at the next turn, however short ago the last search was.

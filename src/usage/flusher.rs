@@ -99,9 +99,11 @@ impl Flusher {
         proxies: Arc<Proxies>,
         holds: Arc<dyn Holds>,
     ) -> Self {
-        let most = self.spool.settings().most_leases;
         let own = self.spool.boot();
-        self.keeper = Some(Keeper::new(own, most, leases, proxies, holds));
+        self.keeper = Some(Keeper::new(own, leases, proxies, holds));
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.wait_for_mourner();
+        drop(disk);
         self
     }
 
@@ -125,7 +127,9 @@ impl Flusher {
                 }
                 Err(error) => longer(&mut away, &error),
             };
-            self.keep_leases().await;
+            if self.keeper.as_ref().is_some_and(Keeper::is_due) {
+                self.keep_leases().await;
+            }
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -134,6 +138,7 @@ impl Flusher {
         }
         let last_words = async {
             self.drain(&postgres, &on_booked).await?;
+            self.keep_leases().await;
             if let Some(keeper) = &mut self.keeper {
                 keeper.leave().await;
             }
@@ -146,19 +151,22 @@ impl Flusher {
 
     /// Tells Redis which calls are open. What cannot be told now is told later.
     async fn keep_leases(&mut self) {
-        let Some(mut keeper) = self.keeper.take_if(|keeper| keeper.is_due()) else {
+        let Some(mut keeper) = self.keeper.take() else {
             return;
         };
         let known = keeper.known();
+        let most = self.spool.settings().most_leases;
         let compared = self.on_disk(move |disk| {
-            let changes = known.changes(disk);
-            Ok((known, changes, disk.take_gone()))
+            let changes = known.changes(disk, most);
+            Ok((known, changes, disk.gone()))
         });
         // A task that died took what was known with it: then all is told anew.
         let (known, changes, gone) = compared.await.unwrap_or_default();
-        keeper.note_gone(gone);
-        keeper.tell(known, changes).await;
+        let ended = keeper.tell(known, changes, gone).await;
         self.keeper = Some(keeper);
+        if let Err(error) = self.on_disk(move |disk| disk.bury(&ended)).await {
+            tracing::warn!(%error, "what a dead process left cannot be deleted");
+        }
     }
 
     /// Flushes until nothing waits, dead processes' segments included.
@@ -186,11 +194,7 @@ impl Flusher {
         on_booked: &(impl Fn(RequestId) + Send + Sync),
     ) -> Result<Turn, Away> {
         if self.spool.is_full() {
-            self.on_disk(|disk| {
-                disk.retry();
-                Ok(())
-            })
-            .await?;
+            self.on_disk(Disk::retry).await?;
         }
         let limit = self.spool.settings().rows() * STATEMENTS;
         if self.pending.is_empty() {

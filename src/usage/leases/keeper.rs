@@ -34,16 +34,15 @@ pub(in crate::usage) struct Changes {
 #[derive(Debug, Default)]
 pub(in crate::usage) struct Known {
     places: HashMap<RequestId, Place>,
-    most: usize,
 }
 
 impl Known {
-    /// Compares with the calls that are open.
-    pub(in crate::usage) fn changes(&self, disk: &Disk) -> Changes {
+    /// Compares with the calls that are open, of which at most so many are told of.
+    pub(in crate::usage) fn changes(&self, disk: &Disk, most: usize) -> Changes {
         let (open, mut changes) = (disk.open_calls(), Changes::default());
         let gone = |id: &&RequestId| !open.contains_key(*id);
         changes.closed.extend(self.places.keys().filter(gone));
-        let room = (self.most + changes.closed.len()).saturating_sub(self.places.len());
+        let room = (most + changes.closed.len()).saturating_sub(self.places.len());
         let is_new = |(id, place): &(&RequestId, &Place)| self.places.get(id) != Some(*place);
         let fresh = open.iter().filter(is_new).take(room.min(AT_ONCE));
         for (id, place) in fresh {
@@ -78,8 +77,6 @@ pub(in crate::usage) struct Keeper {
     told: Option<Instant>,
     /// Calls of dead processes that are in the books and may still be held.
     lost: Vec<Lost>,
-    /// Dead processes of which nothing is left in the folder.
-    gone: Vec<Uuid>,
     is_complaining: bool,
 }
 
@@ -95,7 +92,6 @@ pub(in crate::usage) enum NotTold {
 impl Keeper {
     pub(in crate::usage) fn new(
         own: Uuid,
-        most: usize,
         leases: Leases,
         proxies: Arc<Proxies>,
         holds: Arc<dyn Holds>,
@@ -105,14 +101,10 @@ impl Keeper {
             leases,
             proxies,
             holds,
-            known: Known {
-                most,
-                ..Known::default()
-            },
+            known: Known::default(),
             is_unsure: true,
             told: None,
             lost: Vec::new(),
-            gone: Vec::new(),
             is_complaining: false,
         }
     }
@@ -131,39 +123,50 @@ impl Keeper {
         self.lost.extend(calls);
     }
 
-    /// Notes that everything of dead processes is in the books.
-    pub(in crate::usage) fn note_gone(&mut self, boots: Vec<Uuid>) {
-        self.gone.extend(boots);
-    }
-
-    /// Tells Redis what changed; what fails is tried again the next time.
-    pub(in crate::usage) async fn tell(&mut self, known: Known, changes: Changes) {
+    /// Tells Redis what changed, and that all calls of `gone` processes are in the books; what fails is tried again the
+    /// next time. Returns the processes of which Redis keeps nothing any more.
+    pub(in crate::usage) async fn tell(
+        &mut self,
+        known: Known,
+        changes: Changes,
+        gone: Vec<Uuid>,
+    ) -> Vec<Uuid> {
         self.known = known;
         self.told = Some(Instant::now());
-        match self.try_to_tell(changes).await {
-            Ok(()) if self.is_complaining => {
-                self.is_complaining = false;
-                tracing::info!("redis keeps the open calls again");
+        let mut ended = Vec::new();
+        let told = async {
+            self.end_lost().await?;
+            for boot in gone {
+                self.forget(boot).await?;
+                ended.push(boot);
             }
+            self.tell_changes(changes).await
+        };
+        let told = told.await;
+        self.complain(told);
+        ended
+    }
+
+    /// Says once that Redis is away, not four times a second.
+    fn complain(&mut self, told: Result<(), NotTold>) {
+        let was_complaining = std::mem::replace(&mut self.is_complaining, told.is_err());
+        match told {
+            Ok(()) if was_complaining => tracing::info!("redis keeps the open calls again"),
             Ok(()) => {}
-            Err(error) if self.is_complaining => {
+            Err(error) if was_complaining => {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "redis was not told"
                 );
             }
-            Err(error) => {
-                self.is_complaining = true;
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "redis does not keep the open calls: they are in the spool alone"
-                );
-            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "redis does not keep the open calls: they are in the spool alone"
+            ),
         }
     }
 
-    async fn try_to_tell(&mut self, changes: Changes) -> Result<(), NotTold> {
-        self.end_lost().await?;
+    async fn tell_changes(&mut self, changes: Changes) -> Result<(), NotTold> {
         let is_anew = std::mem::replace(&mut self.is_unsure, true);
         if is_anew {
             self.proxies.beat(self.own).await?;
@@ -189,7 +192,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Ends what dead processes held, and forgets those of which nothing is left.
+    /// Ends what dead processes held.
     async fn end_lost(&mut self) -> Result<(), NotTold> {
         while !self.lost.is_empty() {
             let some = self.lost.len().min(AT_ONCE);
@@ -198,11 +201,13 @@ impl Keeper {
                 .await?;
             self.lost.drain(..some);
         }
-        while let Some(boot) = self.gone.last().copied() {
-            self.leases.keep(boot, true, &[], &[]).await?;
-            self.proxies.forget(boot, Duration::ZERO).await?;
-            self.gone.pop();
-        }
+        Ok(())
+    }
+
+    /// Takes a dead process out of Redis.
+    async fn forget(&self, boot: Uuid) -> Result<(), NotTold> {
+        self.leases.keep(boot, true, &[], &[]).await?;
+        self.proxies.forget(boot, Duration::ZERO).await?;
         Ok(())
     }
 

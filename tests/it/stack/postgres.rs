@@ -54,7 +54,7 @@ impl OwnPostgres {
             .next()
             .expect("a port")
             .to_owned();
-        let own = Self {
+        let mut own = Self {
             server: spawn(&folder, &port),
             folder,
             port,
@@ -102,8 +102,12 @@ impl OwnPostgres {
         }
     }
 
-    async fn answers(&self) {
+    async fn answers(&mut self) {
         within(Duration::from_secs(30), async || {
+            // While a process of the one before is still dying, it does not start.
+            if let Ok(Some(_)) = self.server.try_wait() {
+                self.server = spawn(&self.folder, &self.port);
+            }
             PgConnection::connect(&self.url()).await.is_ok()
         })
         .await;
