@@ -22,7 +22,7 @@ use super::{
     call::{Then, body_bounds, path_and_query},
     exchange::Exchange,
     meter::Tally,
-    path,
+    path, pool,
     refuse::Refusal,
     route::{Demand, Size, route},
     settle::{Attribution, Booking},
@@ -349,16 +349,9 @@ async fn open(
     let now = exchange.began;
     let view = gateway.view.load_full();
     let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
-    let admission = admit(
-        &gateway.books.ledger,
-        exchange.id,
-        caller,
-        &plan,
-        &size,
-        now,
-    )
-    .await
-    .map_err(|denied| exchange.denied(denied))?;
+    let ledger = &gateway.books.ledger;
+    let admission = admit(ledger, exchange, caller, &plan, &size).await;
+    let admission = admission.map_err(|denied| exchange.denied(denied))?;
     let candidate = plan
         .candidates
         .get(admission.candidate)
@@ -428,7 +421,7 @@ impl RawCall {
     /// Returns where Pingora should connect.
     pub(super) fn peer(&self) -> HttpPeer {
         let offer = &self.candidate.offer;
-        let mut peer = upstream::peer(
+        let mut peer = pool::peer(
             &offer.provider,
             self.candidate.credential.as_deref(),
             self.address,
