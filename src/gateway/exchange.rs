@@ -43,7 +43,8 @@ pub struct Exchange {
     /// Counted as a call from its admission on.
     pub(super) call: Option<metrics::InFlight>,
     /// The call Pingora's own phases carry, when it is one of those.
-    pub(super) raw: Option<RawCall>,
+    /// Boxed: seldom there, and large.
+    pub(super) raw: Option<Box<RawCall>>,
 }
 
 impl Exchange {

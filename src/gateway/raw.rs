@@ -130,7 +130,7 @@ pub(super) async fn open_socket(
         .collect();
     let query = query.join("&");
     call.path = path_and_query(uri.path(), Some(&query));
-    exchange.raw = Some(call);
+    exchange.raw = Some(Box::new(call));
     // A conversation may be silent for long; the phases' own deadline would cut it.
     session.set_read_timeout(None);
     Ok(Then::PassThrough)
@@ -180,7 +180,7 @@ pub(super) async fn open_body(
     call.beginning = Some(beginning.freeze());
     let uri = &session.req_header().uri;
     call.path = path_and_query(uri.path(), uri.query());
-    exchange.raw = Some(call);
+    exchange.raw = Some(Box::new(call));
     Ok(Then::PassThrough)
 }
 
