@@ -65,6 +65,7 @@ fn intent() -> Intent {
             output: Tokens(512),
             ..Usage::default()
         },
+        held_nano_usd: NanoUsd(1_234_000),
         cost_nano_usd: NanoUsd(1_234_000),
         saved_nano_usd: NanoUsd::ZERO,
         price_book: "2026-10-01".to_owned(),

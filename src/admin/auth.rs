@@ -20,6 +20,7 @@ use super::{
 use crate::{
     base::{Moment, Secret, SessionId, UserId},
     control::identity::{
+        proof::{self, NotProved},
         refresh,
         register::{self, Applicant, RegisterRefused},
         sessions,
@@ -73,6 +74,10 @@ pub struct MailedCode {
     /// The code from the letter.
     #[garde(skip)]
     token: Secret,
+    /// The password chosen when registering: needed when several people registered with the address, checked whenever
+    /// it is given for a new account.
+    #[garde(skip)]
+    password: Option<Secret>,
 }
 
 /// What a person signs in with.
@@ -191,7 +196,7 @@ pub async fn verify_email(
     Visitor(visit): Visitor,
     Json(body): Json<MailedCode>,
 ) -> Result<NoContent, ApiError> {
-    register::verify_email(&plane.door, &body.token, &visit).await?;
+    proof::verify(&plane.door, &body.token, body.password, &visit).await?;
     Ok(NoContent)
 }
 
@@ -210,7 +215,7 @@ pub async fn resend_verification(
     Visitor(visit): Visitor,
     Json(body): Json<Address>,
 ) -> Result<Response, ApiError> {
-    evenly(register::resend(&plane.door, &body.email, &visit)).await?;
+    evenly(proof::resend(&plane.door, &body.email, &visit)).await?;
     Ok(Accepted::answer())
 }
 
@@ -348,6 +353,19 @@ impl From<SignInRefused> for ApiError {
     }
 }
 
+impl From<NotProved> for ApiError {
+    fn from(error: NotProved) -> Self {
+        match error {
+            NotProved::WrongCode => Self::unprocessable("invalid_code", error.to_string()),
+            NotProved::PasswordNeeded => Self::unprocessable("password_needed", error.to_string()),
+            NotProved::WrongPassword => Self::unprocessable("wrong_password", error.to_string()),
+            NotProved::EmailTaken => Self::conflict("email_taken", error.to_string()),
+            NotProved::Busy(_) => busy(),
+            NotProved::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<RegisterRefused> for ApiError {
     fn from(error: RegisterRefused) -> Self {
         match error {
@@ -359,7 +377,6 @@ impl From<RegisterRefused> for ApiError {
             RegisterRefused::Organization(refused) => {
                 Self::invalid("organization_name", refused.to_string())
             }
-            RegisterRefused::WrongCode => Self::unprocessable("invalid_code", error.to_string()),
             RegisterRefused::EmailTaken => Self::conflict("email_taken", error.to_string()),
             RegisterRefused::Busy(_) => busy(),
             RegisterRefused::Store(error) => error.into(),

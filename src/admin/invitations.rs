@@ -168,7 +168,7 @@ pub async fn create_invitation(
     let actor = (member.ceiling(), member.by());
     let mut tx = plane.postgres.begin_for(member.scope).await?;
     let (invitation, token) = invitations::create(&mut tx, invite, actor).await?;
-    post(&plane, tx, &invitation, &token).await?;
+    post(&plane, tx, &invitation, (&token, member.person.now)).await?;
     let organization = member.scope.organization();
     let location = format!(
         "/api/v1/organizations/{organization}/invitations/{}",
@@ -178,20 +178,25 @@ pub async fn create_invitation(
     Ok(Created(location, Json(view)))
 }
 
-/// Ends the transaction, then posts the letter: nobody is invited to what was not written.
+/// Posts the letter and ends the transaction: nobody is invited to what was not written.
 async fn post(
     plane: &Plane,
     mut tx: OrgTx,
     invitation: &Invitation,
-    token: &Secret,
+    (token, now): (&Secret, Moment),
 ) -> Result<(), ApiError> {
     let found = organizations::find_organization(&mut tx).await?;
     let organization = found.ok_or(ApiError::NotFound)?;
+    let letter = letters::invitation(
+        &invitation.email,
+        &organization.display_name,
+        token,
+        invitation.expires_at.since(now),
+        &plane.door.settings.public_url,
+    );
+    plane.door.mailer.post(&mut tx, letter, now).await?;
     tx.commit().await?;
-    let url = &plane.door.settings.public_url;
-    let name = &organization.display_name;
-    let letter = letters::invitation(&invitation.email, name, token, url);
-    plane.door.mailer.post(letter);
+    plane.door.mailer.hurry();
     Ok(())
 }
 
@@ -256,6 +261,6 @@ pub async fn resend_invitation(
     let actor = (member.ceiling(), member.by());
     let mut tx = plane.postgres.begin_for(member.scope).await?;
     let (invitation, token) = invitations::resend(&mut tx, invitation, actor).await?;
-    post(&plane, tx, &invitation, &token).await?;
+    post(&plane, tx, &invitation, (&token, member.person.now)).await?;
     Ok(Json(InvitationView::of(invitation, member.person.now)))
 }

@@ -156,7 +156,8 @@ pub async fn change_email(
 
 /// Take one's own data along
 ///
-/// All that is held about the person, as JSON.
+/// All that is held about the person, as JSON. What may be without end is bounded: `usage` as totals by day (UTC) and
+/// key of the last 400 days, `sign_in_attempts` and `actions` the last 10,000; `is_whole` says where that was too little.
 #[utoipa::path(
     get,
     path = "/api/v1/me/export",

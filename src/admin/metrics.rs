@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use prometheus::{Error, HistogramVec, IntCounterVec, IntGauge};
 
-use crate::{telemetry::Registry, usage::rollup::Comparison};
+use crate::{identity::mail, telemetry::Registry, usage::rollup::Comparison};
 
 /// The sidecar's metrics.
 #[derive(Clone, Debug)]
@@ -15,6 +15,11 @@ pub struct Metrics {
     durations: HistogramVec,
     throttled: IntCounterVec,
     roll_up_faults: IntGauge,
+    ledger_faults: IntGauge,
+    letters_tried: IntCounterVec,
+    letters_waiting: IntGauge,
+    letters_oldest: IntGauge,
+    letters_given_up: IntGauge,
 }
 
 /// The upper bounds of durations, in seconds: from a look-up to a password's hash behind others.
@@ -59,6 +64,27 @@ impl Metrics {
                 "synaxis_roll_up_faults",
                 "Rows of the roll-ups that said something else than their entries, when last compared; each is a bug",
             )?,
+            ledger_faults: registry.int_gauge(
+                "synaxis_ledger_faults",
+                "Calls and accounts whose money did not add up, when last looked at; each is a bug",
+            )?,
+            letters_tried: registry.int_counters(
+                "synaxis_letters_tried_total",
+                "Tries to send a letter, by what became of it: sent, put_back, given_up",
+                &["outcome"],
+            )?,
+            letters_waiting: registry.int_gauge(
+                "synaxis_letters_waiting",
+                "Letters in the books that wait to be sent, all sidecars together",
+            )?,
+            letters_oldest: registry.int_gauge(
+                "synaxis_letters_oldest_seconds",
+                "How long the oldest letter has waited; 0 when none does",
+            )?,
+            letters_given_up: registry.int_gauge(
+                "synaxis_letters_given_up",
+                "Letters that were lost in the last seven days: nobody took them while they counted",
+            )?,
             registry,
         })
     }
@@ -86,6 +112,28 @@ impl Metrics {
     pub fn compared(&self, comparison: Comparison) {
         let faults = i64::try_from(comparison.faults).unwrap_or(i64::MAX);
         self.roll_up_faults.set(faults);
+    }
+
+    /// Notes how many faults a check of the ledger found.
+    pub fn checked(&self, faults: u64) {
+        self.ledger_faults
+            .set(i64::try_from(faults).unwrap_or(i64::MAX));
+    }
+
+    /// Notes what there is to tell of letters.
+    pub fn mailed(&self, news: mail::News) {
+        match news {
+            mail::News::Tried(outcome) => {
+                let tried = self.letters_tried.with_label_values(&[outcome.word()]);
+                tried.inc();
+            }
+            mail::News::Standing(standing) => {
+                let oldest = i64::try_from(standing.oldest.as_secs()).unwrap_or(i64::MAX);
+                self.letters_waiting.set(standing.waiting);
+                self.letters_oldest.set(oldest);
+                self.letters_given_up.set(standing.given_up);
+            }
+        }
     }
 
     /// Returns every metric in Prometheus' text format.

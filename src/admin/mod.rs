@@ -59,6 +59,7 @@ pub mod nodes;
 pub mod oidc;
 pub mod password_policy;
 pub mod passwords;
+pub mod refunds;
 pub mod requests;
 pub mod savings;
 pub mod security;

@@ -302,6 +302,24 @@ pub async fn list_organizations(
     Ok(Json(Listed::of(page, OwnOrganizationView::from)))
 }
 
+/// List the organizations I am in
+///
+/// The same as `GET /api/v1/organizations`, where whoever looks for their own things finds it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/me/organizations",
+    tag = "me",
+    params(OwnQuery),
+    responses((status = 200, description = "A page of organizations.", body = Listed<OwnOrganizationView>), Problems)
+)]
+pub async fn list_my_organizations(
+    state: State<Plane>,
+    person: Person,
+    query: Query<OwnQuery>,
+) -> Result<Json<Listed<OwnOrganizationView>>, ApiError> {
+    list_organizations(state, person, query).await
+}
+
 /// Tell about an organization
 #[utoipa::path(
     get,

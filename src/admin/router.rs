@@ -12,7 +12,7 @@ use super::{
     error::ApiError,
     fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
     me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
-    passwords, requests, roles, savings, security, sessions, signing_keys, tenants,
+    passwords, refunds, requests, roles, savings, security, sessions, signing_keys, tenants,
     throttle::Throttle,
     usage, version,
 };
@@ -121,6 +121,10 @@ fn records(page: Doors) -> Doors {
         routes!(security::list_security_findings),
     )
     .at(
+        Access::Member(Permission::SecurityRead),
+        routes!(security::sign_ins::list_sign_ins),
+    )
+    .at(
         Access::Platform,
         routes!(audit::platform::list_platform_audit_logs),
     )
@@ -152,6 +156,10 @@ fn organizations(page: Doors) -> Doors {
         routes!(organizations::create_organization),
     )
     .at(Access::SignedIn, routes!(organizations::list_organizations))
+    .at(
+        Access::SignedIn,
+        routes!(organizations::list_my_organizations),
+    )
     .at(read, routes!(organizations::show_organization))
     .at(write, routes!(organizations::change_organization))
     .at(delete, routes!(organizations::delete_organization))
@@ -287,6 +295,7 @@ fn insight(page: Doors) -> Doors {
         )
         .at(Access::Platform, routes!(fitness::show_platform_health))
         .at(Access::Platform, routes!(nodes::list_nodes))
+        .at(Access::Platform, routes!(refunds::refund_request))
 }
 
 /// Returns the OpenAPI document of all operations.

@@ -89,7 +89,7 @@ mod tests {
         base::{Clock, Secret, tasks::Tasks},
         control::identity::Door,
         egress::{self, Guard},
-        identity::{self, mail},
+        identity,
         store::{
             Vault,
             postgres::{self, Postgres, Role},
@@ -106,11 +106,9 @@ mod tests {
     }
 
     fn door(postgres: Postgres) -> Door {
-        let mail = mail::Settings::default();
         let vault = Vault::new(&Secret::new("k".repeat(32))).expect("long enough");
         let settings = identity::Settings::default();
-        let tasks = Tasks::default();
-        Door::open(settings, &mail, vault, postgres, &tasks).expect("a door")
+        Door::open(settings, vault, postgres)
     }
 
     #[tokio::test]

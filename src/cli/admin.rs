@@ -12,17 +12,17 @@ use crate::{
     config::{Config, Environment, Security},
     control::{
         catalog::sealing::{NotSealing, Round, rewrap},
-        identity::{Door, upkeep},
+        identity::{Door, reseal, upkeep},
         retention::Keeper,
     },
     egress::Guard,
-    identity::mail::Transport,
+    identity::mail::{Outbox, Transport},
     store::{
         Vault, nodes,
         postgres::{self, Postgres, Role},
     },
     telemetry,
-    usage::rollup,
+    usage::{accounts, rollup},
 };
 
 /// The sections the sidecar reads.
@@ -57,13 +57,8 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     let told = Stop::watch().context("signals cannot be watched")?;
     let (stop, stopping) = watch::channel(false);
     let postgres = Postgres::connect(&config.database, Role::Admin)?;
-    let door = Door::open(
-        config.identity.clone(),
-        &config.mail,
-        signing_vault(&config.security)?,
-        postgres,
-        &Tasks::default(),
-    )?;
+    let signing = signing_vault(&config.security)?;
+    let door = Door::open(config.identity.clone(), signing, postgres);
     let vault = config.security.vault()?;
     let guard = Guard::new(config.egress.clone(), Clock::System);
     let admin = config.admin.clone();
@@ -71,6 +66,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     upkeep::start(plane.door.clone(), &plane.tasks);
     let tasks = Tasks::default();
     work(&plane, &tasks);
+    post(&config, &plane, &tasks)?;
     keep(&config, &plane, &tasks)?;
     if config.environment == Environment::Production && config.mail.transport == Transport::File {
         let folder = config.mail.folder.display();
@@ -83,10 +79,10 @@ async fn admin(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         std::future::pending().await
     };
-    let (postgres, vault) = (plane.postgres.clone(), Arc::clone(&plane.vault));
+    let (door, vault) = (plane.door.clone(), Arc::clone(&plane.vault));
     let served = tokio::select! {
         ended = serve(listeners, plane, drain) => ended,
-        retired = keep_sealed(&postgres, &vault) => return Err(retired.into()),
+        retired = keep_sealed(&door, &vault) => return Err(retired.into()),
         () = stopped => Ok(()),
     };
     if !tasks.wait(LAST_WORDS).await {
@@ -100,13 +96,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Starts what runs beside the API until the sidecar stops.
 fn work(plane: &Plane, tasks: &Tasks) {
-    let stopped = || {
-        let mut stopping = plane.stopping.clone();
-        async move {
-            // A plane that is gone has stopped.
-            let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
-        }
-    };
     let (postgres, clock) = (plane.postgres.clone(), plane.clock.clone());
     let (metrics, compared) = (plane.metrics.clone(), Arc::clone(&plane.compared));
     let note = move |comparison| {
@@ -118,10 +107,36 @@ fn work(plane: &Plane, tasks: &Tasks) {
         clock.clone(),
         nodes::Kind::Admin,
         || None,
-        stopped(),
+        stopped(plane),
     );
-    tasks.spawn("roll-ups", rollup::keep(postgres, clock, note, stopped()));
+    let metrics = plane.metrics.clone();
+    let checked = move |faults| metrics.checked(faults);
+    let ledger = accounts::keep(postgres.clone(), clock.clone(), checked, stopped(plane));
+    tasks.spawn("ledger", ledger);
+    tasks.spawn(
+        "roll-ups",
+        rollup::keep(postgres, clock, note, stopped(plane)),
+    );
     tasks.spawn("beat", beat);
+}
+
+/// Starts to send the letters that wait.
+fn post(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
+    let mailer = &plane.door.mailer;
+    let outbox = Outbox::open(&config.mail, mailer, plane.postgres.clone())?;
+    let metrics = plane.metrics.clone();
+    let tell = move |news| metrics.mailed(news);
+    tasks.spawn("mail", outbox.keep(tell, stopped(plane)));
+    Ok(())
+}
+
+/// Ends when the sidecar is told to stop.
+fn stopped(plane: &Plane) -> impl Future<Output = ()> + Send + 'static {
+    let mut stopping = plane.stopping.clone();
+    async move {
+        // A plane that is gone has stopped.
+        let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
+    }
 }
 
 /// Starts what makes months, drops them past their retention, and keeps checkpoints of the audit log.
@@ -135,12 +150,7 @@ fn keep(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
         clock: plane.clock.clone(),
         settings: config.retention.clone(),
     };
-    let mut stopping = plane.stopping.clone();
-    let stopped = async move {
-        // A plane that is gone has stopped.
-        let _stopped = stopping.wait_for(|stopping| *stopping).await.is_ok();
-    };
-    tasks.spawn("retention", keeper.run(stopped));
+    tasks.spawn("retention", keeper.run(stopped(plane)));
     Ok(())
 }
 
@@ -163,9 +173,17 @@ fn signing_vault(security: &Security) -> anyhow::Result<Vault> {
 const SEALING_EVERY: Duration = Duration::from_secs(60);
 
 /// Seals anew what earlier keys seal, again and again; ends when this process was given a key that was retired.
-async fn keep_sealed(postgres: &Postgres, vault: &Vault) -> NotSealing {
+async fn keep_sealed(door: &Door, vault: &Vault) -> NotSealing {
     loop {
-        match rewrap(postgres, vault).await {
+        // First: a key is retired once it seals nothing at all.
+        match reseal::all(door).await {
+            Ok(round) if round == reseal::Round::default() => {}
+            Ok(reseal::Round { resealed, stuck }) => {
+                tracing::info!(resealed, stuck, "sealed anew what signs people in");
+            }
+            Err(error) => tracing::warn!(%error, "what signs people in cannot be sealed anew now"),
+        }
+        match rewrap(&door.postgres, vault).await {
             Ok(round) if round == Round::default() => {}
             Ok(Round {
                 rewrapped,

@@ -23,6 +23,7 @@ pub mod own_keys;
 
 pub mod balance;
 pub mod limits;
+pub mod refunds;
 pub mod store;
 
 pub mod catalog;

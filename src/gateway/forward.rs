@@ -95,7 +95,9 @@ impl Call<'_> {
     /// Tries one offer.
     async fn attempt(&mut self, candidate: &Candidate, tried: usize) -> Result<(), End> {
         self.downstream.story = Some(story(candidate, tried));
-        self.booking.begin(&candidate.offer).map_err(End::Refused)?;
+        self.booking
+            .begin(candidate, self.limits)
+            .map_err(End::Refused)?;
         let offer = &candidate.offer;
         let changes = Changes {
             model: &offer.upstream_name,

@@ -373,7 +373,7 @@ async fn open(
         .await
         .map_err(|_| unreachable())?;
     let address = addresses.first().copied().ok_or_else(unreachable)?;
-    booking.begin(&candidate.offer)?;
+    booking.begin(candidate, &admission.limits)?;
     Ok(RawCall {
         candidate: candidate.clone(),
         booking,

@@ -17,7 +17,7 @@ use crate::{
     catalog::{Offer, Price, Tier},
     dialect::Endpoint,
     keys::Grant,
-    quota::{Actual, Bid, Hold, Ledger, Limit},
+    quota::{Actual, Bid, Enforcement, Hold, Ledger, Limit, Meter},
     routing::{Candidate, Plan},
     usage::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent, Spool, savings},
 };
@@ -108,6 +108,7 @@ impl Booking {
             is_estimated: true,
             is_stream: attribution.is_stream,
             usage: expected,
+            held_nano_usd: NanoUsd::ZERO,
             cost_nano_usd: NanoUsd::ZERO,
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),
@@ -133,8 +134,9 @@ impl Booking {
         }
     }
 
-    /// Writes down that `offer` is about to be tried; must return before its first byte goes upstream.
-    pub(super) fn begin(&mut self, offer: &Arc<Offer>) -> Result<(), Refusal> {
+    /// Writes down that `candidate` is about to be tried; must return before its first byte goes upstream.
+    pub(super) fn begin(&mut self, candidate: &Candidate, limits: &[Limit]) -> Result<(), Refusal> {
+        let offer = &candidate.offer;
         self.offer = Some(Arc::clone(offer));
         self.price = price_of(offer);
         let entry = &mut self.intent.0;
@@ -142,7 +144,10 @@ impl Booking {
         entry.offer_id = Some(offer.id);
         entry.provider_id = Some(offer.provider.id);
         entry.price_book.clone_from(&offer.price_book);
-        entry.cost_nano_usd = failed_cost(&entry.attempts) + self.price.of(&self.expected);
+        let failed = failed_cost(&entry.attempts);
+        let expected = self.price.of(&self.expected);
+        entry.cost_nano_usd = failed + expected;
+        entry.held_nano_usd = failed + expected.max(held(candidate, limits));
         self.books.spool.intend(&self.intent).map_err(|error| {
             tracing::error!(error = %error, "the spool takes no more");
             Refusal::BooksFull
@@ -369,6 +374,16 @@ pub(super) fn price_of(offer: &Offer) -> Price {
         Tier::Free => Price::default(),
         Tier::Paid => offer.price.unwrap_or_default(),
     }
+}
+
+/// Returns the most that a limit of money holds for a candidate.
+fn held(candidate: &Candidate, limits: &[Limit]) -> NanoUsd {
+    let holds = limits.iter().filter(|limit| limit.meter == Meter::NanoUsd);
+    let most = holds.map(|limit| match limit.enforcement {
+        Enforcement::Hard => candidate.bound_cost,
+        Enforcement::Soft => candidate.expected_cost,
+    });
+    most.max().unwrap_or(NanoUsd::ZERO)
 }
 
 fn failed_cost(attempts: &[AttemptRecord]) -> NanoUsd {

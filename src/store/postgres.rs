@@ -132,6 +132,9 @@ pub enum StoreError {
     /// A change cannot be linked into the audit log, so it is not made.
     #[error("security.sealing_key is not set, and the audit log is chained with it")]
     NoAuditKey,
+    /// A secret cannot be sealed, so nothing that holds it is written.
+    #[error(transparent)]
+    NotSealed(#[from] super::seal::NotSealed),
     /// A migration failed, or the database holds one we do not know.
     #[error("the migrations do not apply")]
     Migration(#[source] sqlx::migrate::MigrateError),

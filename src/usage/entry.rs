@@ -113,6 +113,8 @@ pub struct Entry {
     pub is_stream: bool,
     /// What was read and written.
     pub usage: Usage,
+    /// What was held for it: the most that any of its limits of money held, or what it was expected to cost.
+    pub held_nano_usd: NanoUsd,
     /// What it cost, failed attempts included.
     pub cost_nano_usd: NanoUsd,
     /// What the cheapest paid alternative would have cost more.

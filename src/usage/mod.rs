@@ -4,6 +4,7 @@ pub mod entry;
 pub mod savings;
 pub mod spool;
 
+pub mod accounts;
 pub mod health;
 pub mod receipt;
 pub mod report;

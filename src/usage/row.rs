@@ -11,6 +11,9 @@ use crate::base::{RequestId, json::Object};
 /// What every row begins with, so that its id is found without reading it.
 const HEAD: &[u8] = b"{\"request_id\":\"";
 
+/// The most a limit counts to, nine million dollars: nothing more is ever held.
+const MOST_HELD: u64 = 1 << 53;
+
 /// Writes an entry.
 pub(super) fn write(entry: &Entry, out: &mut Vec<u8>) {
     write_as(entry, entry.finish, entry.is_estimated, out);
@@ -45,6 +48,8 @@ fn write_as(entry: &Entry, finish: Finish, is_estimated: bool, out: &mut Vec<u8>
     row.number("cache_write_tokens", entry.usage.cache_write.0);
     row.number("output_tokens", entry.usage.output.0);
     row.number("reasoning_tokens", entry.usage.reasoning.0);
+    // What was held is not worth refusing a row for.
+    row.number("held_nano_usd", entry.held_nano_usd.0.min(MOST_HELD));
     row.number("cost_nano_usd", entry.cost_nano_usd.0);
     row.number("saved_nano_usd", entry.saved_nano_usd.0);
     if let Some(alternative) = &entry.alternative {
@@ -189,6 +194,7 @@ mod tests {
             is_estimated: false,
             is_stream: false,
             usage: Usage::default(),
+            held_nano_usd: NanoUsd(u64::MAX),
             cost_nano_usd: NanoUsd(u64::MAX),
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),

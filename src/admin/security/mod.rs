@@ -1,5 +1,6 @@
-//! What the audits of security found.
+//! What the audits of security found, and who tried to get in.
 
+pub mod sign_ins;
 pub mod views;
 
 use axum::extract::State;

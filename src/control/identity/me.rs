@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Door, Visit, passwords, register, sign_in::SignInRefused, trail};
+use super::{Door, Visit, passwords, proof, sign_in::SignInRefused, trail};
 use crate::{
     audit::Event,
     base::{Moment, OrganizationId, Secret, UserId},
@@ -95,13 +95,16 @@ pub async fn ask_for_email(
     let mut tx = door.postgres.begin_as_person(id).await?;
     let holder = person::find_by_email(&mut tx, email).await?;
     if holder.is_some_and(|holder| holder.id != id) {
-        door.mailer.post(letters::already_registered(email, url));
-        return Ok(());
+        let letter = letters::already_registered(email, url);
+        door.mailer.post(&mut tx, letter, visit.now).await?;
+    } else {
+        let code = proof::code(&mut tx, Purpose::ChangeEmail, email, visit).await?;
+        record(&mut tx, "user.ask_for_email", visit).await?;
+        let letter = letters::change_email(email, &code, proof::LIFETIME, url);
+        door.mailer.post(&mut tx, letter, visit.now).await?;
     }
-    let code = register::proof(&mut tx, Purpose::ChangeEmail, email, visit).await?;
-    record(&mut tx, "user.ask_for_email", visit).await?;
     tx.commit().await?;
-    door.mailer.post(letters::change_email(email, &code, url));
+    door.mailer.hurry();
     Ok(())
 }
 

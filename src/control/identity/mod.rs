@@ -1,6 +1,7 @@
 //! What people do at the door, each with its audit row: register, sign in and out, prove who they are.
 
 pub mod invited;
+pub mod proof;
 pub mod register;
 pub mod sign_in;
 
@@ -16,10 +17,9 @@ pub mod oidc;
 pub mod policy;
 pub mod providers;
 
+pub mod reseal;
 pub mod signing_keys;
 pub mod upkeep;
-
-mod reseal;
 
 mod trail;
 
@@ -27,11 +27,8 @@ use std::sync::Arc;
 
 use crate::{
     audit::{Actor, By, Source},
-    base::{Clock, Moment, UserId, tasks::Tasks},
-    identity::{
-        Client, Hasher, Mailer, Settings, Signer,
-        mail::{self, MailFault},
-    },
+    base::{Clock, Moment, UserId},
+    identity::{Client, Hasher, Mailer, Settings, Signer},
     store::{Postgres, Vault},
 };
 
@@ -55,29 +52,21 @@ pub struct Door {
 }
 
 impl Door {
-    /// Puts the door together; `vault` seals what signs.
-    ///
-    /// # Errors
-    /// When mail cannot leave.
-    pub fn open(
-        settings: Settings,
-        mail: &mail::Settings,
-        vault: Vault,
-        postgres: Postgres,
-        tasks: &Tasks,
-    ) -> Result<Self, MailFault> {
+    /// Puts the door together; `vault` seals what signs, and letters.
+    #[must_use]
+    pub fn open(settings: Settings, vault: Vault, postgres: Postgres) -> Self {
         let (vault, clock) = (Arc::new(vault), Clock::System);
         let url = &settings.public_url;
         let signer = Signer::new(url, postgres.clone(), Arc::clone(&vault), clock.clone());
-        Ok(Self {
+        Self {
             postgres,
             signer,
+            mailer: Mailer::new(Arc::clone(&vault)),
             vault,
             hasher: Hasher::default(),
-            mailer: Mailer::start(mail, tasks)?,
             settings: Arc::new(settings),
             clock,
-        })
+        }
     }
 }
 

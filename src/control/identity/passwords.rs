@@ -84,10 +84,11 @@ pub async fn forgot(door: &Door, email: &str, visit: &Visit) -> Result<(), Store
     // Whoever asks has proved nothing yet.
     let by = By::new(Actor::System, visit.now).from(visit.source);
     record(&mut tx, &terms, "user.forgot_password", by).await?;
-    tx.commit().await?;
     let url = &door.settings.public_url;
-    door.mailer
-        .post(letters::reset_password(&known.email, &code.text, url));
+    let letter = letters::reset_password(&known.email, &code.text, RESET_LIFETIME, url);
+    door.mailer.post(&mut tx, letter, visit.now).await?;
+    tx.commit().await?;
+    door.mailer.hurry();
     Ok(())
 }
 
@@ -125,10 +126,7 @@ pub async fn reset(
         attempt::clear_guards(&mut tx, account, None).await?;
     }
     record(&mut tx, &terms, "user.reset_password", visit.by(id)).await?;
-    tx.commit().await?;
-    let url = &door.settings.public_url;
-    door.mailer
-        .post(letters::password_changed(&known.email, url));
+    tell(door, tx, &known, visit).await?;
     Ok(())
 }
 
@@ -171,11 +169,22 @@ pub async fn change(
     session::end_refresh_tokens(&mut tx, carried.id, visit.now).await?;
     let tokens = sign_in::issue(door, &mut tx, &known, &terms, &carried, visit).await?;
     record(&mut tx, &terms, "user.change_password", visit.by(id)).await?;
-    tx.commit().await?;
-    let url = &door.settings.public_url;
-    door.mailer
-        .post(letters::password_changed(&known.email, url));
+    tell(door, tx, &known, visit).await?;
     Ok(tokens)
+}
+
+/// Ends the transaction in which somebody's password became another, and writes to them.
+async fn tell(
+    door: &Door,
+    mut tx: PersonTx,
+    known: &Person,
+    visit: &Visit,
+) -> Result<(), StoreError> {
+    let letter = letters::password_changed(&known.email, &door.settings.public_url);
+    door.mailer.post(&mut tx, letter, visit.now).await?;
+    tx.commit().await?;
+    door.mailer.hurry();
+    Ok(())
 }
 
 /// Lets a signed-in person prove by their password that it is them; guesses count like those of strangers.
@@ -193,7 +202,7 @@ pub async fn prove(
     drop(conn);
     let known = known.ok_or(SignInRefused::Wrong)?;
     let account = account_hash(&known.email);
-    let count = sign_in::admit(door, account, Method::Password, visit).await?;
+    let count = sign_in::admit(door, (account, Some(id)), Method::Password, visit).await?;
     let kept = known.password_hash.clone();
     let is_right = sign_in::check(door, account, password, kept, visit).await?;
     if !is_right {

@@ -1,10 +1,8 @@
-//! Making an account, and proving its address. Whether an address is known shows in its mail only.
-
-use std::time::Duration;
+//! Making an account. Whether an address is known shows in its mail only.
 
 use serde_json::json;
 
-use super::{Door, Visit, trail};
+use super::{Door, Visit, proof, trail};
 use crate::{
     audit::Event,
     base::{OrganizationId, Secret, UserId},
@@ -13,20 +11,13 @@ use crate::{
         Person, Standing,
         hasher::Busy,
         mail::letters,
-        opaque::{Opaque, hash_of},
         password::{self, PasswordRefused},
         settings::Registration,
-        store::{
-            one_time::{self, Purpose},
-            person,
-        },
+        store::person,
     },
-    store::{OnConstraint, PersonTx, Scope, StoreError},
+    store::{OnConstraint, Scope, StoreError},
     tenancy::slug_of,
 };
-
-/// How long a code that proves an address counts.
-pub(super) const PROOF_LIFETIME: Duration = Duration::from_secs(86_400);
 
 /// Somebody who wants an account.
 #[derive(Clone, Debug)]
@@ -56,9 +47,6 @@ pub enum RegisterRefused {
     /// The organization cannot be made.
     #[error(transparent)]
     Organization(OrganizationRefused),
-    /// The code is unknown, used, or too old.
-    #[error("the code does not count")]
-    WrongCode,
     /// Somebody else has the address by now.
     #[error("the e-mail address is taken")]
     EmailTaken,
@@ -99,19 +87,26 @@ pub async fn register(
     let known = person::find_by_email(&mut conn, email).await?;
     drop(conn);
     match known {
-        Some(person) => remind(door, &person, visit).await,
+        Some(person) => remind(door, &person, &hash, visit).await,
         None => enter(door, &applicant, &hash, visit).await,
     }
 }
 
 /// Writes to somebody who registers although they are known.
-async fn remind(door: &Door, person: &Person, visit: &Visit) -> Result<(), RegisterRefused> {
+async fn remind(
+    door: &Door,
+    person: &Person,
+    hash: &Secret,
+    visit: &Visit,
+) -> Result<(), RegisterRefused> {
     match person.standing {
-        Standing::Pending => Ok(send_proof(door, person, visit).await?),
+        Standing::Pending => Ok(proof::ask_again(door, person, Some(hash), visit).await?),
         Standing::Active | Standing::Suspended => {
-            let url = &door.settings.public_url;
-            door.mailer
-                .post(letters::already_registered(&person.email, url));
+            let letter = letters::already_registered(&person.email, &door.settings.public_url);
+            let mut tx = door.postgres.begin().await?;
+            door.mailer.post(&mut tx, letter, visit.now).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            door.mailer.hurry();
             Ok(())
         }
     }
@@ -184,7 +179,7 @@ async fn write(
         );
     }
     let mut tx = tx.go_on_as(id).await?;
-    let code = proof(&mut tx, Purpose::VerifyEmail, email, visit).await?;
+    proof::ask(door, &mut tx, email, visit).await?;
     let event = Event {
         action: "user.register",
         target_kind: "user",
@@ -193,11 +188,7 @@ async fn write(
     };
     trail::record(&mut tx, &organizations, visit.by(id), &event).await?;
     tx.commit().await?;
-    door.mailer.post(letters::verify_email(
-        email,
-        &code,
-        &door.settings.public_url,
-    ));
+    door.mailer.hurry();
     Ok(())
 }
 
@@ -210,87 +201,4 @@ fn wrong_email(refused: RegisterRefused) -> Result<(), RegisterRefused> {
         }
         other => Err(other),
     }
-}
-
-/// Makes a code that proves an address.
-pub(super) async fn proof(
-    tx: &mut PersonTx,
-    purpose: Purpose,
-    email: &str,
-    visit: &Visit,
-) -> Result<Secret, StoreError> {
-    let code = Opaque::mint();
-    let until = visit.now.plus(PROOF_LIFETIME);
-    one_time::cancel(tx, purpose, visit.now).await?;
-    one_time::insert(tx, purpose, code.hash, email, until, visit.now).await?;
-    Ok(code.text)
-}
-
-async fn send_proof(door: &Door, person: &Person, visit: &Visit) -> Result<(), StoreError> {
-    let mut tx = door.postgres.begin_as_person(person.id).await?;
-    let code = proof(&mut tx, Purpose::VerifyEmail, &person.email, visit).await?;
-    tx.commit().await?;
-    let url = &door.settings.public_url;
-    door.mailer
-        .post(letters::verify_email(&person.email, &code, url));
-    Ok(())
-}
-
-/// Sends the code again to an account that waits for it; to others, nothing.
-///
-/// # Errors
-/// When the books do not answer.
-pub async fn resend(door: &Door, email: &str, visit: &Visit) -> Result<(), StoreError> {
-    let mut conn = door.postgres.acquire().await?;
-    let known = person::find_by_email(&mut conn, email.trim()).await?;
-    drop(conn);
-    match known {
-        Some(person) if person.standing == Standing::Pending => {
-            send_proof(door, &person, visit).await
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Takes an address as proved: that of a new account, or the new one of an old account.
-///
-/// # Errors
-/// See [`RegisterRefused`].
-pub async fn verify_email(
-    door: &Door,
-    code: &Secret,
-    visit: &Visit,
-) -> Result<(), RegisterRefused> {
-    let hash = hash_of(code).ok_or(RegisterRefused::WrongCode)?;
-    let tx = door.postgres.begin().await?;
-    let found = one_time::find(tx, hash, visit.now).await?;
-    let (mut tx, token) = found.ok_or(RegisterRefused::WrongCode)?;
-    let action = match token.purpose {
-        Purpose::VerifyEmail => "user.verify_email",
-        Purpose::ChangeEmail => "user.change_email",
-        Purpose::ResetPassword | Purpose::SecondFactor => return Err(RegisterRefused::WrongCode),
-    };
-    if !one_time::spend(&mut tx, &token, visit.now).await? {
-        return Err(RegisterRefused::WrongCode);
-    }
-    let id = tx.person();
-    let before = person::find_by_id(&mut tx, id).await?;
-    let before = before.ok_or(RegisterRefused::WrongCode)?;
-    person::prove_email(&mut tx, id, &token.email, visit.now)
-        .await
-        .on_constraint("users_email_unique", || RegisterRefused::EmailTaken)?;
-    let terms = person::terms(&mut tx, id).await?;
-    let event = Event {
-        action,
-        target_kind: "user",
-        target_id: Some(id.uuid()),
-        details: json!({}),
-    };
-    trail::record(&mut tx, &terms.organizations, visit.by(id), &event).await?;
-    tx.commit().await?;
-    if before.email != token.email {
-        let url = &door.settings.public_url;
-        door.mailer.post(letters::email_changed(&before.email, url));
-    }
-    Ok(())
 }

@@ -1,68 +1,93 @@
-//! Seals anew what an earlier key sealed: second factors, and the secrets of identity providers.
+//! Seals anew what an earlier key sealed: second factors, and the secrets of identity providers, also of those that
+//! went with their organization.
 //!
-//! Signing keys are left to run out: the next one is sealed with the present key.
+//! Signing keys are left to run out: the next one is sealed with the present key. Letters are sent before long.
+
+use uuid::Uuid;
 
 use super::Door;
 use crate::{
     identity::store::{factor, provider},
-    store::{
-        Scope, StoreError,
-        seal::{NotOpened, NotSealed},
-    },
+    store::StoreError,
 };
 
-/// Rows looked at in one round.
-const BATCH: i32 = 500;
+/// Rows taken in one transaction.
+const BATCH: i32 = 100;
 
-/// Something stays sealed as it was.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotResealed {
-    #[error(transparent)]
-    NotOpened(#[from] NotOpened),
-    #[error(transparent)]
-    NotSealed(#[from] NotSealed),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// What one round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// How many secrets are sealed with the present key now.
+    pub resealed: usize,
+    /// How many stay as they were: sealed with a key that is not configured, or changed.
+    pub stuck: usize,
 }
 
-/// Seals anew what the present key does not seal; returns how many were.
-pub(super) async fn all(door: &Door) -> Result<usize, NotResealed> {
-    Ok(factors(door).await? + providers(door).await?)
-}
-
-async fn factors(door: &Door) -> Result<usize, NotResealed> {
-    let current = door.vault.sealing_key_id();
-    let mut conn = door.postgres.acquire().await?;
-    let others = factor::sealed_by_others(&mut conn, current, BATCH).await?;
-    drop(conn);
-    for (person, id) in &others {
-        let mut tx = door.postgres.begin_as_person(*person).await?;
-        let found = factor::find(&mut tx).await?.filter(|found| found.id == *id);
-        if let Some(found) = found {
-            let seed = door.vault.open(&found.sealed, factor::place(*id))?;
-            let sealed = door.vault.seal(&seed, factor::place(*id))?;
-            factor::reseal(&mut tx, *id, &sealed).await?;
-        }
-        tx.commit().await?;
+/// Seals anew what the present key does not seal; several sidecars may do it at once.
+///
+/// # Errors
+/// When the books do not answer.
+pub async fn all(door: &Door) -> Result<Round, StoreError> {
+    let mut round = Round::default();
+    let mut after = Uuid::nil();
+    while let Some(last) = factors(door, after, &mut round).await? {
+        after = last;
     }
-    Ok(others.len())
+    after = Uuid::nil();
+    while let Some(last) = providers(door, after, &mut round).await? {
+        after = last;
+    }
+    Ok(round)
 }
 
-async fn providers(door: &Door) -> Result<usize, NotResealed> {
+/// Does a batch of second factors and returns the last it saw; `None` when none was left.
+async fn factors(door: &Door, after: Uuid, round: &mut Round) -> Result<Option<Uuid>, StoreError> {
+    let mut tx = door.postgres.begin().await?;
     let current = door.vault.sealing_key_id();
-    let mut conn = door.postgres.acquire().await?;
-    let others = provider::sealed_by_others(&mut conn, current, BATCH).await?;
-    drop(conn);
-    for (organization, id) in &others {
-        let mut tx = door.postgres.begin_for(Scope::of(*organization)).await?;
-        let known = provider::find(&mut tx, *id).await?;
-        let sealed = provider::sealed_secret(&mut tx, *id).await?;
-        if let Some((known, sealed)) = known.zip(sealed) {
-            let place = provider::place(*organization, *id, &known.terms.issuer);
-            let secret = door.vault.open(&sealed, place)?;
-            provider::reseal(&mut tx, *id, &door.vault.seal(&secret, place)?).await?;
+    let found = factor::to_rewrap(&mut tx, current, BATCH, after).await?;
+    let last = found.last().map(|(id, _)| *id);
+    for (id, sealed) in found {
+        match door.vault.rewrap(&sealed, factor::place(id)) {
+            Ok(sealed) => {
+                factor::put_rewrapped(&mut tx, id, &sealed).await?;
+                round.resealed += 1;
+            }
+            Err(error) => {
+                tracing::error!(factor.id = %id, %error, "a second factor cannot be sealed anew");
+                round.stuck += 1;
+            }
         }
-        tx.commit().await?;
     }
-    Ok(others.len())
+    tx.commit().await?;
+    Ok(last)
+}
+
+/// Does a batch of identity providers and returns the last it saw; `None` when none was left.
+async fn providers(
+    door: &Door,
+    after: Uuid,
+    round: &mut Round,
+) -> Result<Option<Uuid>, StoreError> {
+    let mut tx = door.postgres.begin().await?;
+    let current = door.vault.sealing_key_id();
+    let found = provider::to_rewrap(&mut tx, current, BATCH, after).await?;
+    let last = found.last().map(|one| one.id.uuid());
+    for one in found {
+        let place = provider::place(one.organization, one.id, &one.issuer);
+        match door.vault.rewrap(&one.sealed, place) {
+            Ok(sealed) => {
+                provider::put_rewrapped(&mut tx, one.id, &sealed).await?;
+                round.resealed += 1;
+            }
+            Err(error) => {
+                tracing::error!(
+                    identity_provider.id = %one.id, %error,
+                    "the secret of an identity provider cannot be sealed anew"
+                );
+                round.stuck += 1;
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok(last)
 }

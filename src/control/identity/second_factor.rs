@@ -274,7 +274,7 @@ async fn takes(
 /// Counts a guess from its source and from anywhere: who has many addresses still has few guesses.
 async fn admit(door: &Door, id: UserId, visit: &Visit) -> Result<u32, SignInRefused> {
     let account = second_account(id);
-    let count = sign_in::admit(door, account, Method::SecondFactor, visit).await?;
+    let count = sign_in::admit(door, (account, Some(id)), Method::SecondFactor, visit).await?;
     let mut tx = door.postgres.begin().await?;
     let all = attempt::take_guard(&mut tx, account, ANYWHERE).await?;
     if let Err(locked) = all.judge(visit.now)

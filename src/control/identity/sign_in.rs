@@ -104,8 +104,9 @@ pub async fn with_password(
     visit: &Visit,
 ) -> Result<Entry, SignInRefused> {
     let account = account_hash(email);
-    let count = admit(door, account, Method::Password, visit).await?;
     let found = find(door, email).await?;
+    let known = found.as_ref().map(|person| person.id);
+    let count = admit(door, (account, known), Method::Password, visit).await?;
     let kept = found
         .as_ref()
         .and_then(|person| person.password_hash.clone());
@@ -169,7 +170,7 @@ async fn find(door: &Door, email: &str) -> Result<Option<Person>, StoreError> {
 /// Counts a guess, unless it comes too early; returns how many there are now.
 pub(super) async fn admit(
     door: &Door,
-    account: Hash,
+    (account, person): (Hash, Option<UserId>),
     method: Method,
     visit: &Visit,
 ) -> Result<u32, SignInRefused> {
@@ -182,10 +183,11 @@ pub(super) async fn admit(
         Err(_) => {
             let tried = Attempt {
                 account,
-                person: None,
+                person,
                 method,
                 outcome: Outcome::Locked,
                 client: &visit.client,
+                only_for: None,
             };
             attempt::record(&mut tx, visit.now, &tried).await?;
             guard.failures
@@ -220,6 +222,7 @@ pub(super) async fn note_wrong(
             method: Method::Password,
             outcome: Outcome::Wrong,
             client: &visit.client,
+            only_for: None,
         };
         return attempt::record(&mut conn, visit.now, &tried).await;
     };
@@ -272,6 +275,7 @@ pub(super) async fn note(
         method,
         outcome,
         client: &visit.client,
+        only_for: None,
     };
     attempt::record(tx, visit.now, &tried).await
 }
@@ -334,19 +338,27 @@ pub(super) async fn open(
         (SignedInBy::Password, true) => Method::SecondFactor,
         (SignedInBy::Password, false) => Method::Password,
     };
-    let account = account_hash(&person.email);
-    note(&mut tx, account, person, method, Outcome::SignedIn, visit).await?;
+    // What an organization's provider lets in reaches that organization only: nobody else need hear of it.
+    let only_for = match opened.by {
+        SignedInBy::Password => None,
+        SignedInBy::Provider(organization, _) => Some(organization),
+    };
+    let tried = Attempt {
+        account: account_hash(&person.email),
+        person: Some(person.id),
+        method,
+        outcome: Outcome::SignedIn,
+        client: &visit.client,
+        only_for,
+    };
+    attempt::record(&mut tx, visit.now, &tried).await?;
     let event = Event {
         action: "session.begin",
         target_kind: "session",
         target_id: Some(opened.id.uuid()),
         details: json!({ "method": method.word() }),
     };
-    // What an organization's provider lets in reaches that organization only: nobody else need hear of it.
-    let organizations = match opened.by {
-        SignedInBy::Password => terms.organizations,
-        SignedInBy::Provider(organization, _) => vec![organization],
-    };
+    let organizations = only_for.map_or(terms.organizations, |only| vec![only]);
     trail::record(&mut tx, &organizations, visit.by(person.id), &event).await?;
     tx.commit().await?;
     Ok(tokens)

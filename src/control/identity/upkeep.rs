@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Door, reseal, signing_keys};
+use super::{Door, signing_keys};
 use crate::{
     audit::{Actor, By},
     base::{Moment, tasks::Tasks},
@@ -51,11 +51,6 @@ async fn beat(door: &Door) -> bool {
 
 async fn look(door: &Door) {
     let now = door.clock.now();
-    match reseal::all(door).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "sealed anew what an earlier key sealed"),
-        Err(error) => tracing::error!(%error, "what an earlier key sealed stays so"),
-    }
     match signing_keys::rotate_if_due(door, by_itself(now)).await {
         Ok(true) => tracing::info!("the next signing key is published"),
         Ok(false) => {}

@@ -1,18 +1,25 @@
 //! What we write to people.
 
+use std::time::Duration;
+
 use super::Letter;
 use crate::base::Secret;
 
+/// How long a letter that only tells something is worth sending.
+const WORTH_TELLING: Duration = Duration::from_hours(3 * 24);
+
 /// Asks somebody who registered to prove their address.
 #[must_use]
-pub fn verify_email(to: &str, code: &Secret, public_url: &str) -> Letter {
+pub fn verify_email(to: &str, code: &Secret, lifetime: Duration, public_url: &str) -> Letter {
     letter(
         to,
+        lifetime,
         "Confirm your e-mail address",
         &format!(
             "somebody, we hope you, registered at {public_url} with this address.\n\n\
              {}\
-             It counts for one day. If it was not you, do nothing: without the code the account stays closed.",
+             It counts for one day. If you are asked for a password with it, give the one you chose when you registered.\n\
+             If it was not you, do nothing: without the code the account stays closed.",
             code_lines(code, public_url, "verify-email"),
         ),
     )
@@ -23,6 +30,7 @@ pub fn verify_email(to: &str, code: &Secret, public_url: &str) -> Letter {
 pub fn already_registered(to: &str, public_url: &str) -> Letter {
     letter(
         to,
+        WORTH_TELLING,
         "You already have an account",
         &format!(
             "somebody, perhaps you, registered at {public_url} with this address, which has an account already.\n\n\
@@ -34,9 +42,10 @@ pub fn already_registered(to: &str, public_url: &str) -> Letter {
 
 /// Asks somebody to prove the address they want to have.
 #[must_use]
-pub fn change_email(to: &str, code: &Secret, public_url: &str) -> Letter {
+pub fn change_email(to: &str, code: &Secret, lifetime: Duration, public_url: &str) -> Letter {
     letter(
         to,
+        lifetime,
         "Confirm your new e-mail address",
         &format!(
             "this address is to become the one of an account at {public_url}.\n\n\
@@ -52,6 +61,7 @@ pub fn change_email(to: &str, code: &Secret, public_url: &str) -> Letter {
 pub fn email_changed(to: &str, public_url: &str) -> Letter {
     letter(
         to,
+        WORTH_TELLING,
         "Your e-mail address was changed",
         &format!(
             "your account at {public_url} now has another e-mail address.\n\n\
@@ -62,9 +72,10 @@ pub fn email_changed(to: &str, public_url: &str) -> Letter {
 
 /// Lets somebody choose another password.
 #[must_use]
-pub fn reset_password(to: &str, code: &Secret, public_url: &str) -> Letter {
+pub fn reset_password(to: &str, code: &Secret, lifetime: Duration, public_url: &str) -> Letter {
     letter(
         to,
+        lifetime,
         "Choose another password",
         &format!(
             "somebody, we hope you, asked for another password at {public_url}.\n\n\
@@ -80,6 +91,7 @@ pub fn reset_password(to: &str, code: &Secret, public_url: &str) -> Letter {
 pub fn password_changed(to: &str, public_url: &str) -> Letter {
     letter(
         to,
+        WORTH_TELLING,
         "Your password was changed",
         &format!(
             "the password of your account at {public_url} was changed, and your other sessions were ended.\n\n\
@@ -90,7 +102,13 @@ pub fn password_changed(to: &str, public_url: &str) -> Letter {
 
 /// Asks somebody to join an organization.
 #[must_use]
-pub fn invitation(to: &str, organization: &str, token: &Secret, public_url: &str) -> Letter {
+pub fn invitation(
+    to: &str,
+    organization: &str,
+    token: &Secret,
+    lifetime: Duration,
+    public_url: &str,
+) -> Letter {
     // A name somebody chose must not look like a line of ours.
     let organization: String = organization
         .chars()
@@ -98,6 +116,7 @@ pub fn invitation(to: &str, organization: &str, token: &Secret, public_url: &str
         .collect();
     letter(
         to,
+        lifetime,
         "You are invited to join an organization",
         &format!(
             "you are invited to join {organization} at {public_url}.\n\n\
@@ -116,10 +135,11 @@ fn code_lines(code: &Secret, public_url: &str, operation: &str) -> String {
     )
 }
 
-fn letter(to: &str, subject: &str, text: &str) -> Letter {
+fn letter(to: &str, useful_for: Duration, subject: &'static str, text: &str) -> Letter {
     Letter {
         to: to.to_owned(),
-        subject: subject.to_owned(),
+        subject,
+        useful_for,
         text: format!("Hello,\n\n{text}\n\nSynaxis\n"),
     }
 }

@@ -1,32 +1,26 @@
-//! Mail to people: handed to a queue in memory, sent by SMTP or written to a folder, tried again when it fails.
+//! Mail to people: written down in the transaction that causes it, sent by a sidecar, tried again when that fails.
 //!
 //! Whoever asks for a letter does not wait for it: how long it takes tells nobody whether there was one to send.
 
 pub mod letters;
+pub mod outbox;
 pub mod settings;
 
 mod transport;
 
+pub use outbox::{News, Outbox, Outcome};
 pub use settings::{Settings, Transport};
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, mpsc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
-use self::transport::Sender;
-use crate::base::tasks::Tasks;
-
-/// Letters that may wait; when the server is away for long, the next are lost and asked for again.
-const QUEUE: usize = 1_000;
-/// Letters sent at a time.
-const AT_ONCE: usize = 4;
-/// The pauses between tries.
-const PAUSES: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-    Duration::from_secs(300),
-];
+use super::store::letter;
+use crate::{
+    base::{Moment, RequestId, Secret},
+    store::{Conn, StoreError, Vault},
+};
 
 /// A letter to one person, in plain text.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,9 +28,11 @@ pub struct Letter {
     /// To whom: an e-mail address.
     pub to: String,
     /// What it is about.
-    pub subject: String,
+    pub subject: &'static str,
     /// What it says.
     pub text: String,
+    /// How long it is worth sending.
+    pub useful_for: Duration,
 }
 
 /// Letters hold codes that let people in.
@@ -44,6 +40,14 @@ impl std::fmt::Debug for Letter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Letter({})", self.subject)
     }
+}
+
+/// What is sealed of a letter.
+#[derive(Serialize, Deserialize)]
+struct Sheet {
+    to: String,
+    subject: String,
+    text: String,
 }
 
 /// Mail cannot be set up.
@@ -60,54 +64,45 @@ pub enum MailFault {
 /// Where letters are posted.
 #[derive(Clone, Debug)]
 pub struct Mailer {
-    queue: mpsc::Sender<Letter>,
+    vault: Arc<Vault>,
+    /// Wakes the outbox of this process.
+    posted: Arc<Notify>,
 }
 
 impl Mailer {
-    /// Begins to send what is posted, as long as a handle lives.
-    ///
-    /// # Errors
-    /// When the settings lead nowhere.
-    pub fn start(settings: &Settings, tasks: &Tasks) -> Result<Self, MailFault> {
-        let sender = Arc::new(Sender::open(settings)?);
-        let (queue, letters) = mpsc::channel(QUEUE);
-        tasks.spawn("mail", send_all(letters, sender));
-        Ok(Self { queue })
-    }
-
-    /// Posts a letter and does not wait for it.
-    pub fn post(&self, letter: Letter) {
-        if let Err(lost) = self.queue.try_send(letter) {
-            tracing::error!(error = %lost, "a letter is lost: too many wait");
+    /// Prepares to post letters, sealed by `vault`; an [`Outbox`] sends them.
+    #[must_use]
+    pub fn new(vault: Arc<Vault>) -> Self {
+        Self {
+            vault,
+            posted: Arc::default(),
         }
     }
-}
 
-async fn send_all(mut letters: mpsc::Receiver<Letter>, sender: Arc<Sender>) {
-    let hands = Arc::new(Semaphore::new(AT_ONCE));
-    let sending = Tasks::default();
-    while let Some(letter) = letters.recv().await {
-        let Ok(hand) = Arc::clone(&hands).acquire_owned().await else {
-            return;
+    /// Posts a letter with the transaction that causes it: it is sent when that is committed, whoever dies then, and
+    /// never when it is not.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or the machine gives no random bytes.
+    pub async fn post(
+        &self,
+        conn: &mut Conn,
+        letter: Letter,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let id = RequestId::new(now).uuid();
+        let sheet = Sheet {
+            to: letter.to,
+            subject: letter.subject.to_owned(),
+            text: letter.text,
         };
-        let sender = Arc::clone(&sender);
-        sending.spawn("letter", async move {
-            let _hand = hand;
-            send(&letter, &sender).await;
-        });
+        let sheet = serde_json::to_string(&sheet).map_err(StoreError::Malformed)?;
+        let sealed = self.vault.seal(&Secret::new(sheet), letter::place(id))?;
+        letter::insert(conn, id, letter.subject, &sealed, letter.useful_for).await
     }
-}
 
-async fn send(letter: &Letter, sender: &Sender) {
-    for pause in PAUSES.into_iter().map(Some).chain([None]) {
-        let Err(error) = sender.send(letter).await else {
-            return;
-        };
-        let Some(pause) = pause else {
-            tracing::error!(%error, subject = letter.subject, "a letter is lost: it could not be sent");
-            return;
-        };
-        tracing::warn!(%error, subject = letter.subject, "a letter is sent again in {pause:?}");
-        tokio::time::sleep(pause).await;
+    /// Has what was posted sent now instead of within a second; for after the commit.
+    pub fn hurry(&self) {
+        self.posted.notify_one();
     }
 }

@@ -6,10 +6,12 @@ use lettre::{
     AsyncFileTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, SinglePart},
 };
+use uuid::Uuid;
 
-use super::{Letter, MailFault, Settings, Transport};
+use super::{MailFault, Settings, Sheet, Transport};
+use crate::store::seal::NotOpened;
 
-/// How long one try may take.
+/// How long the server may take for one word.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends letters.
@@ -30,12 +32,52 @@ pub(super) enum NotSent {
     Address(#[from] lettre::address::AddressError),
     #[error("the letter cannot be written: {0}")]
     Letter(#[from] lettre::error::Error),
+    #[error("the letter cannot be read")]
+    Illegible,
+    #[error("the letter does not open: {0}")]
+    NotOpened(#[from] NotOpened),
     #[error("the folder cannot be made: {0}")]
     Folder(#[from] std::io::Error),
     #[error("the file cannot be written: {0}")]
     File(#[from] lettre::transport::file::Error),
     #[error("the mail server: {0}")]
     Smtp(#[from] lettre::transport::smtp::Error),
+    #[error("the mail server took too long")]
+    TookTooLong,
+}
+
+impl NotSent {
+    /// Returns what went wrong, without what a server says: that may name the address.
+    pub(super) fn word(&self) -> String {
+        match self {
+            Self::Address(_) => "wrong address".to_owned(),
+            Self::Letter(_) | Self::Illegible => "illegible".to_owned(),
+            Self::NotOpened(NotOpened::OtherKey(id)) => format!("sealed with {id}"),
+            Self::NotOpened(NotOpened::Broken) => "changed".to_owned(),
+            Self::Folder(_) | Self::File(_) => "not written".to_owned(),
+            Self::Smtp(error) => match error.status() {
+                Some(code) => format!("refused with {code}"),
+                None if error.is_timeout() => "took too long".to_owned(),
+                None => "no mail server".to_owned(),
+            },
+            Self::TookTooLong => "took too long".to_owned(),
+        }
+    }
+
+    /// Says whether another try may end otherwise. Also where a server says never: it may be its own fault.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Address(_)
+            | Self::Letter(_)
+            | Self::Illegible
+            | Self::NotOpened(NotOpened::Broken) => false,
+            Self::NotOpened(NotOpened::OtherKey(_))
+            | Self::Folder(_)
+            | Self::File(_)
+            | Self::Smtp(_)
+            | Self::TookTooLong => true,
+        }
+    }
 }
 
 impl Sender {
@@ -58,12 +100,16 @@ impl Sender {
         })
     }
 
-    pub(super) async fn send(&self, letter: &Letter) -> Result<(), NotSent> {
+    pub(super) async fn send(&self, id: Uuid, sheet: &Sheet) -> Result<(), NotSent> {
+        let from = self.from.clone();
+        // The same at every try: a mailbox that gets the letter twice can tell that it is one.
+        let message_id = format!("<{id}@{}>", from.email.domain());
         let message = Message::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, letter.to.parse()?))
-            .subject(&letter.subject)
-            .singlepart(SinglePart::plain(letter.text.clone()))?;
+            .message_id(Some(message_id))
+            .from(from)
+            .to(Mailbox::new(None, sheet.to.parse()?))
+            .subject(&sheet.subject)
+            .singlepart(SinglePart::plain(sheet.text.clone()))?;
         match &self.way {
             Way::File(file, folder) => {
                 // Made when the first letter is written: most processes that could write one never do.

@@ -1,13 +1,18 @@
 //! Attempts to sign in, and the guards that slow down guessing, in the books.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use crate::{
-    base::{Moment, RequestId, UserId},
+    base::{Moment, OrganizationId, RequestId, UserId},
     identity::{Client, lockout::Guard, opaque::Hash},
     store::{Conn, StoreError},
 };
 
 /// How somebody tried to sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SignInMethod)]
 pub enum Method {
     /// With a password.
     Password,
@@ -27,10 +32,18 @@ impl Method {
             Self::Oidc => "oidc",
         }
     }
+
+    pub(super) fn of(word: &str) -> Self {
+        let others = [Self::SecondFactor, Self::Oidc];
+        let found = others.into_iter().find(|method| method.word() == word);
+        found.unwrap_or(Self::Password)
+    }
 }
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SignInOutcome)]
 pub enum Outcome {
     /// They are in.
     SignedIn,
@@ -47,7 +60,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const fn word(self) -> &'static str {
+    const ALL: [Self; 6] = [
+        Self::SignedIn,
+        Self::SecondFactorNeeded,
+        Self::Wrong,
+        Self::Locked,
+        Self::NotVerified,
+        Self::Suspended,
+    ];
+
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::SignedIn => "signed_in",
             Self::SecondFactorNeeded => "second_factor_needed",
@@ -56,6 +78,11 @@ impl Outcome {
             Self::NotVerified => "not_verified",
             Self::Suspended => "suspended",
         }
+    }
+
+    pub(super) fn of(word: &str) -> Self {
+        let found = Self::ALL.into_iter().find(|outcome| outcome.word() == word);
+        found.unwrap_or(Self::Wrong)
     }
 }
 
@@ -72,15 +99,17 @@ pub struct Attempt<'a> {
     pub outcome: Outcome,
     /// From where.
     pub client: &'a Client,
+    /// The one organization that hears of it; `None`: all of the person's.
+    pub only_for: Option<OrganizationId>,
 }
 
-/// Writes an attempt down.
+/// Writes an attempt down, for the person and for their organizations.
 ///
 /// # Errors
 /// When Postgres does not answer.
 pub async fn record(conn: &mut Conn, now: Moment, attempt: &Attempt<'_>) -> Result<(), StoreError> {
     sqlx::query!(
-        "select audit.record_sign_in($1, $2, $3, $4, $5, $6, $7, $8)",
+        "select audit.record_sign_in($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         RequestId::new(now).uuid(),
         now.utc(),
         attempt.account.as_slice(),
@@ -89,6 +118,7 @@ pub async fn record(conn: &mut Conn, now: Moment, attempt: &Attempt<'_>) -> Resu
         attempt.outcome.word(),
         attempt.client.address.to_string(),
         attempt.client.user_agent,
+        attempt.only_for.map(OrganizationId::uuid),
     )
     .fetch_one(conn)
     .await?;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
-    base::{Moment, RequestId, UserId},
+    base::{Moment, RequestId},
     identity::{opaque::Hash, totp::RecoveryCode},
     store::{
         Conn, PersonTx, StoreError,
@@ -199,45 +199,50 @@ pub async fn codes_left(tx: &mut PersonTx) -> Result<i64, StoreError> {
     Ok(left)
 }
 
-/// Finds factors that an earlier key seals, whoever they belong to.
+/// Takes a batch of second factors that `current` does not seal, whoever they belong to, until the transaction ends.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn sealed_by_others(
+pub async fn to_rewrap(
     conn: &mut Conn,
     current: &str,
     batch: i32,
-) -> Result<Vec<(UserId, Uuid)>, StoreError> {
+    after: Uuid,
+) -> Result<Vec<(Uuid, Sealed)>, StoreError> {
     let rows = sqlx::query!(
-        r#"select user_id as "user_id!", id as "id!" from identity.factors_sealed_by_others($1, $2)"#,
+        r#"select id as "id!", sealing_key_id as "sealing_key_id!", sealed_key as "sealed_key!",
+               sealed_secret as "sealed_secret!"
+           from identity.factors_to_rewrap($1, $2, $3)"#,
         current,
         batch,
+        after,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (UserId(row.user_id), row.id))
-        .collect())
+    let found = rows.into_iter().map(|row| {
+        let sealed = Sealed {
+            sealing_key_id: row.sealing_key_id,
+            sealed_key: row.sealed_key,
+            sealed_secret: row.sealed_secret,
+        };
+        (row.id, sealed)
+    });
+    Ok(found.collect())
 }
 
-/// Writes what a factor is sealed as now.
+/// Puts a second factor back as it was sealed anew.
 ///
 /// # Errors
 /// When Postgres does not answer.
-pub async fn reseal(tx: &mut PersonTx, factor: Uuid, sealed: &Sealed) -> Result<(), StoreError> {
-    let person = tx.person().uuid();
-    sqlx::query!(
-        "update identity.mfa_factors
-         set sealing_key_id = $3, sealed_key = $4, sealed_secret = $5
-         where user_id = $1 and id = $2",
-        person,
-        factor,
+pub async fn put_rewrapped(conn: &mut Conn, id: Uuid, sealed: &Sealed) -> Result<(), StoreError> {
+    sqlx::query_scalar!(
+        "select identity.rewrap_factor($1, $2, $3, $4)::text",
+        id,
         sealed.sealing_key_id,
         sealed.sealed_key,
         sealed.sealed_secret,
     )
-    .execute(&mut **tx)
+    .fetch_one(conn)
     .await?;
     Ok(())
 }

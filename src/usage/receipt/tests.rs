@@ -54,6 +54,7 @@ fn booked(failed: &Line, answered: &Line, alternative: &Line, usage: Usage, read
         is_estimated: false,
         is_stream: false,
         usage,
+        held_nano_usd: cost,
         cost_nano_usd: cost,
         saved_nano_usd: savings::saved(cost, Some(&alternative.price), &usage),
         price_book: answered.id.price_book.clone(),

@@ -39,6 +39,7 @@ struct Row {
     cache_write_tokens: i64,
     output_tokens: i64,
     reasoning_tokens: i64,
+    held_nano_usd: Option<i64>,
     cost_nano_usd: i64,
     saved_nano_usd: i64,
     price_book: String,
@@ -80,6 +81,8 @@ impl TryFrom<Row> for Entry {
                 output: tokens(row.output_tokens),
                 reasoning: tokens(row.reasoning_tokens),
             },
+            // Entries from before this was told: as if it had been known.
+            held_nano_usd: NanoUsd::from_column(row.held_nano_usd.unwrap_or(row.cost_nano_usd)),
             cost_nano_usd: NanoUsd::from_column(row.cost_nano_usd),
             saved_nano_usd: NanoUsd::from_column(row.saved_nano_usd),
             price_book: row.price_book,
@@ -104,7 +107,7 @@ pub async fn find(tx: &mut OrgTx, id: RequestId) -> Result<Option<Entry>, StoreE
         Row,
         r#"select request_id, organization_id, group_id, user_id, api_key_id, client_request_id, tags, requested_model,
             model_id, offer_id, provider_id, status, finish, is_estimated, is_stream, input_tokens, cached_tokens,
-            cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, price_book,
+            cache_write_tokens, output_tokens, reasoning_tokens, held_nano_usd, cost_nano_usd, saved_nano_usd, price_book,
             alternative_offer_id, alternative_price_book, first_byte_ms, duration_ms,
             attempts as "attempts: Json<Vec<AttemptRecord>>"
         from operations.usage_entries
@@ -358,5 +361,5 @@ fn lead(filters: &Filters) -> Lead {
 /// What a row is made of.
 const COLUMNS: &str = "request_id, at, organization_id, group_id, user_id, api_key_id, client_request_id, tags, \
     requested_model, model_id, offer_id, provider_id, status, finish, is_estimated, is_stream, input_tokens, \
-    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, price_book, \
+    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, held_nano_usd, cost_nano_usd, saved_nano_usd, price_book, \
     alternative_offer_id, alternative_price_book, first_byte_ms, duration_ms, attempts";

@@ -23,10 +23,10 @@ use synaxis::{
         throttle::{Rates, Throttle},
     },
     audit::{Actor, By},
-    base::{Clock, OrganizationId, Secret, tasks::Tasks},
+    base::{Clock, OrganizationId, Secret},
     control::{identity::Door, organizations},
     egress::{self, Guard},
-    identity::{self, mail},
+    identity,
     store::{Vault, postgres::Role},
 };
 use tokio::sync::watch;
@@ -123,8 +123,7 @@ async fn api(settings: Settings) -> Api {
     let vault = || Vault::new(&sealing_key).expect("a long key");
     let metrics = Metrics::new().expect("named once");
     let postgres = database.open(Role::Admin);
-    let (door, mail) = (identity::Settings::default(), mail::Settings::default());
-    let door = Door::open(door, &mail, vault(), postgres, &Tasks::default()).expect("a door");
+    let door = Door::open(identity::Settings::default(), vault(), postgres);
     let guard = Guard::new(egress::Settings::default(), Clock::System);
     let plane = Plane::new(settings, door, vault(), guard, metrics, stopping);
     let doors = Doors::new()

@@ -92,6 +92,7 @@ async fn an_address_somebody_has_is_answered_alike_and_not_given_away() {
 async fn all_that_is_held_about_a_person_can_be_taken_along() {
     let admin = TestAdmin::start().await;
     let ada = newcomer(&admin, "ada@example.com").await;
+    use_something(&admin, &ada, 2).await;
 
     let export = ask(&admin, &ada, Method::GET, "/api/v1/me/export")
         .await
@@ -114,6 +115,72 @@ async fn all_that_is_held_about_a_person_can_be_taken_along() {
             .is_some_and(|actions| !actions.is_empty())
     );
     assert!(!export.text.contains("argon2"), "{}", export.text);
+    let used = &held["usage"];
+    assert_eq!(used["unit"], "totals by day (UTC) and key");
+    assert_eq!(used["is_whole"], true);
+    let days = used["days"].as_array().expect("days");
+    assert_eq!(days.len(), 2, "{used}");
+    assert_eq!(days[0]["requests"], 3, "both models of a day are one line");
+    assert_eq!(days[0]["cost_nano_usd"], 14);
+    let whole = json!({"actions": true, "sign_in_attempts": true});
+    assert_eq!(held["is_whole"], whole);
+}
+
+#[tokio::test]
+async fn an_export_that_must_leave_something_out_says_so() {
+    let admin = TestAdmin::start().await;
+    let ada = newcomer(&admin, "ada@example.com").await;
+    use_something(&admin, &ada, 410).await;
+    let mut books = admin.database.connect().await;
+    sqlx::query(
+        "insert into audit.sign_in_attempts (id, at, account_hash, user_id, method, outcome, address)
+         select gen_random_uuid(), now(), sha256('a'), $1::uuid, 'password', 'wrong', '203.0.113.9'
+         from generate_series(1, 10000)",
+    )
+    .bind(&ada.user_id)
+    .execute(&mut books)
+    .await
+    .expect("attempts");
+
+    let export = ask(&admin, &ada, Method::GET, "/api/v1/me/export").await;
+
+    let held = export.expect(200).json();
+    assert_eq!(held["usage"]["is_whole"], false);
+    let days = held["usage"]["days"].as_array().expect("days");
+    assert_eq!(days.len(), 401, "today and the 400 days before");
+    assert_eq!(held["is_whole"]["sign_in_attempts"], false);
+    let attempts = held["sign_in_attempts"].as_array().expect("attempts");
+    assert_eq!(attempts.len(), 10_000);
+}
+
+#[tokio::test]
+async fn one_finds_ones_own_organizations_among_ones_own_things() {
+    let admin = TestAdmin::start().await;
+    let ada = newcomer(&admin, "ada@example.com").await;
+
+    let mine = ask(&admin, &ada, Method::GET, "/api/v1/me/organizations").await;
+    let all = ask(&admin, &ada, Method::GET, "/api/v1/organizations").await;
+
+    assert_eq!(mine.expect(200).text, all.expect(200).text);
+}
+
+/// Books something a person used on each of the last days, by one key to two models.
+async fn use_something(admin: &TestAdmin, who: &Visitor, days: i32) {
+    let mut books = admin.database.connect().await;
+    sqlx::query(
+        "insert into operations.usage_daily (organization_id, day, api_key_id, user_id, model_id, requests,
+             failed_requests, estimated_requests, streamed_requests, input_tokens, cached_tokens, cache_write_tokens,
+             output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, duration_ms, first_byte_ms, first_bytes)
+         select m.organization_id, date_trunc('day', now(), 'UTC') - d * interval '1 day', $1::uuid, $1::uuid,
+             lpad(model::text, 32, '0')::uuid, model, 0, 0, 0, 5, 0, 0, 5, 0, 7, 0, 3, 0, 0
+         from identity.organization_memberships m, generate_series(0, $2 - 1) d, generate_series(1, 2) model
+         where m.user_id = $1::uuid",
+    )
+    .bind(&who.user_id)
+    .bind(days)
+    .execute(&mut books)
+    .await
+    .expect("usage");
 }
 
 #[tokio::test]

@@ -166,3 +166,112 @@ async fn a_closed_installation_registers_nobody() {
 
     assert_eq!(reply.code(), "registration_closed");
 }
+
+/// Registers and returns the code that is mailed.
+async fn code_of(admin: &TestAdmin, email: &str, password: &str) -> String {
+    let body = json!({"email": email, "password": password});
+    admin.post("/api/v1/auth/register", &body).await.expect(202);
+    mailed_code(admin, email, "Confirm your e-mail address").await
+}
+
+const STRANGERS: &str = "a stranger waits at noon";
+
+#[tokio::test]
+async fn whoever_registers_first_does_not_keep_an_address_that_is_not_theirs() {
+    let admin = TestAdmin::start().await;
+    let email = "ada@example.com";
+    code_of(&admin, email, STRANGERS).await;
+    let code = code_of(&admin, email, PASSWORD).await;
+    let verify = async |body: serde_json::Value| {
+        let reply = admin.post("/api/v1/auth/verify-email", &body).await;
+        (reply.status, reply.text)
+    };
+
+    let (status, alone) = verify(json!({"token": code})).await;
+    assert_eq!(status, 422);
+    assert!(alone.contains("password_needed"), "{alone}");
+    let guessed = json!({"token": code, "password": "something else entirely"});
+    let (status, guessed) = verify(guessed).await;
+    assert_eq!(status, 422);
+    assert!(guessed.contains("wrong_password"), "{guessed}");
+    let (status, _) = verify(json!({"token": code, "password": PASSWORD})).await;
+    assert_eq!(status, 204);
+
+    try_login(&admin, email, STRANGERS).await.expect(401);
+    login(&admin, email).await;
+    let mut books = admin.database.connect().await;
+    let kept: i64 = sqlx::query_scalar("select count(*) from identity.registrations")
+        .fetch_one(&mut books)
+        .await
+        .expect("a count");
+    assert_eq!(kept, 0, "no other password is kept");
+}
+
+#[tokio::test]
+async fn whoever_registers_last_does_not_take_an_address_over_either() {
+    let admin = TestAdmin::start().await;
+    let email = "ada@example.com";
+    code_of(&admin, email, PASSWORD).await;
+    // The stranger's letter goes to the owner, who cannot tell it from their own.
+    let code = code_of(&admin, email, STRANGERS).await;
+
+    let proof = json!({"token": code, "password": PASSWORD});
+    admin
+        .post("/api/v1/auth/verify-email", &proof)
+        .await
+        .expect(204);
+
+    try_login(&admin, email, STRANGERS).await.expect(401);
+    login(&admin, email).await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_registers_over_and_over_shuts_nobody_out_who_reads_the_mail() {
+    let rates = [("ADMIN__THROTTLE__REGISTRATIONS_PER_ACCOUNT_HOUR", "1000")];
+    let admin = TestAdmin::start_with(&rates).await;
+    let email = "ada@example.com";
+    code_of(&admin, email, PASSWORD).await;
+    for _ in 0..6 {
+        code_of(&admin, email, STRANGERS).await;
+    }
+    let mut books = admin.database.connect().await;
+    let kept: i64 = sqlx::query_scalar("select count(*) from identity.registrations")
+        .fetch_one(&mut books)
+        .await
+        .expect("a count");
+    assert_eq!(kept, 5, "what is kept is bounded");
+
+    let ask = json!({"email": email});
+    admin
+        .post("/api/v1/auth/forgot-password", &ask)
+        .await
+        .expect(202);
+    let code = mailed_code(&admin, email, "Choose another password").await;
+    let reset = json!({"token": code, "new_password": PASSWORD});
+    admin
+        .post("/api/v1/auth/reset-password", &reset)
+        .await
+        .expect(204);
+
+    login(&admin, email).await;
+    try_login(&admin, email, STRANGERS).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_password_that_is_given_with_the_code_must_be_the_one_that_was_chosen() {
+    let admin = TestAdmin::start().await;
+    let email = "ada@example.com";
+    let code = code_of(&admin, email, STRANGERS).await;
+    let verify = async |password: &str| {
+        let proof = json!({"token": code, "password": password});
+        let reply = admin.post("/api/v1/auth/verify-email", &proof).await;
+        reply.status
+    };
+
+    assert_eq!(verify(PASSWORD).await, 422, "the owner never chose that");
+    assert_eq!(
+        verify(STRANGERS).await,
+        204,
+        "a refused proof spends nothing"
+    );
+}

@@ -8,7 +8,7 @@ use super::people::{PASSWORD, Visitor, ask, newcomer, tell, try_login};
 use crate::stack::admin::{Reply, TestAdmin};
 
 /// An app with somebody's shared secret.
-struct App {
+pub struct App {
     totp: totp_rs::Totp,
     scanned_at: u64,
 }
@@ -28,7 +28,7 @@ impl App {
     }
 
     /// The code of when it scanned the secret; it counts for half a minute at least.
-    fn code(&self) -> String {
+    pub fn code(&self) -> String {
         self.totp.generate(self.scanned_at).to_string()
     }
 
@@ -38,7 +38,7 @@ impl App {
     }
 }
 
-async fn set_up(admin: &TestAdmin, who: &Visitor) -> (App, Vec<String>) {
+pub async fn set_up(admin: &TestAdmin, who: &Visitor) -> (App, Vec<String>) {
     let enrolled = ask(admin, who, Method::POST, "/api/v1/me/mfa/totp")
         .await
         .expect(201)
@@ -65,14 +65,14 @@ async fn set_up(admin: &TestAdmin, who: &Visitor) -> (App, Vec<String>) {
     (app, codes)
 }
 
-async fn first_step(admin: &TestAdmin, email: &str) -> String {
+pub async fn first_step(admin: &TestAdmin, email: &str) -> String {
     let answer = try_login(admin, email, PASSWORD).await.expect(200).json();
     assert_eq!(answer["status"], "second_factor_needed", "{answer}");
     assert!(answer["access_token"].is_null());
     answer["mfa_token"].as_str().expect("a token").to_owned()
 }
 
-async fn second_step(admin: &TestAdmin, token: &str, shown: &Value) -> Reply {
+pub async fn second_step(admin: &TestAdmin, token: &str, shown: &Value) -> Reply {
     let mut body = shown.clone();
     body["mfa_token"] = json!(token);
     admin.post("/api/v1/auth/mfa", &body).await

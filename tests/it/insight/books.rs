@@ -235,6 +235,7 @@ impl House {
             is_estimated: true,
             is_stream: false,
             usage: Usage::default(),
+            held_nano_usd: NanoUsd::ZERO,
             cost_nano_usd: NanoUsd::ZERO,
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),

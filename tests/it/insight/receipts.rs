@@ -116,6 +116,12 @@ async fn a_nano_dollar_that_was_changed_behind_the_books_back_is_noticed() {
         .expect("a call")
         .request_id;
     let mut conn = house.superuser().await;
+    // The ledger would refuse it.
+    run(
+        &mut conn,
+        "set session_replication_role = replica".to_owned(),
+    )
+    .await;
     run(&mut conn, format!("update operations.usage_entries set cost_nano_usd = cost_nano_usd + 1 where request_id = '{victim}'")).await;
 
     let savings = house.ask("/savings").await.expect(200).json();

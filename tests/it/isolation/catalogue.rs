@@ -119,7 +119,7 @@ const RULES: &[(&str, &str)] = &[
                  -- Drawn by us.
                  'operations.api_keys_public_id_uq', 'operations.usage_moves_pk',
                  -- Led by the id of a row that is the tenant's own.
-                 'platform.alias_targets_pk', 'operations.discovered_models_uq', 'operations.ledger_postings_once_uq',
+                 'platform.alias_targets_pk', 'operations.discovered_models_uq', 'operations.ledger_postings_pk', 'operations.ledger_moves_pk',
                  'identity.external_logins_subject_uq'])",
     ),
     (

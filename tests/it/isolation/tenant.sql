@@ -83,9 +83,7 @@ insert into operations.route_changes (id, organization_id, route_id, to_offer_id
 
 insert into operations.health_checks (id, organization_id, offer_id, outcome) values (@check, {org}, @offer, 'succeeded')
 
-insert into operations.ledger_accounts (id, organization_id, kind) values (@account, {org}, 'open')
-
-insert into operations.ledger_postings (id, at, organization_id, account_id, request_id, movement, amount_nano_usd) values (@posting, now(), {org}, @account, @entry, 'hold', 7)
+insert into operations.ledger_accounts (organization_id, day, reserved_nano_usd, open_nano_usd, settled_nano_usd, released_nano_usd, upstream_cost_nano_usd, upstream_payable_nano_usd, list_cost_nano_usd, saved_nano_usd) values ({org}, date_trunc('day', now(), 'UTC'), -7, 0, 7, 0, 7, -7, 0, 0)
 
 insert into operations.alerts (id, organization_id, kind, severity, fingerprint, message) values (@alert, {org}, 'quota', 'warning', 'f', 'Look')
 
@@ -100,5 +98,7 @@ insert into operations.events (id, organization_id, kind, data) values (@event, 
 insert into audit.audit_logs (id, organization_id, seq, actor_kind, action, target_kind) values (@log, {org}, 1, 'system', 'thing.change', 'thing')
 
 insert into audit.chain_heads (organization_id, seq) values ({org}, 0)
+
+insert into audit.member_sign_ins (organization_id, id, at, user_id, method, outcome, address, user_agent) values ({org}, @sign_in, now(), @user, 'password', 'signed_in', '203.0.113.9', '')
 
 insert into audit.security_findings (id, organization_id, kind, severity, fingerprint, message) values (@finding, {org}, 'idle_key', 'low', 'f', 'Look')

@@ -62,6 +62,21 @@ impl TestAdmin {
         Self::start_on(stack.database.shared(), &stack.variables).await
     }
 
+    /// Starts another one on the same books, with settings of its own.
+    pub async fn another(&self, settings: &[(&str, &str)]) -> Self {
+        let mut variables = self.variables.clone();
+        for (name, value) in settings {
+            variables.push((format!("SYNAXIS__{name}"), (*value).to_owned()));
+        }
+        Self::start_on(self.database.shared(), &variables).await
+    }
+
+    /// Ends it at once, as a machine that loses its power does.
+    pub fn kill(&mut self) {
+        let _dead = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+
     async fn start_on(database: TestDatabase, variables: &[(String, String)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (address, operations) = (free_address(), free_address());
@@ -134,8 +149,7 @@ impl TestAdmin {
 
 impl Drop for TestAdmin {
     fn drop(&mut self) {
-        let _dead = self.child.kill();
-        let _reaped = self.child.wait();
+        self.kill();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Organizations and their people over the running sidecar, seen by running proxies where it matters.
 
-mod crew;
+pub mod crew;
 
 mod invitations;
 mod keys;

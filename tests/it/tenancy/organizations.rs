@@ -1,13 +1,16 @@
 //! Organizations: whose they are, how they change, what goes and comes back with them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row;
 
 use super::crew::{Crew, ask, column, id_of, organization_of};
-use crate::identity::people::{Visitor, newcomer};
+use crate::{
+    identity::people::{Visitor, newcomer},
+    stack::{TestStack, within},
+};
 
 #[tokio::test]
 async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
@@ -288,4 +291,75 @@ async fn a_short_name_taken_meanwhile_keeps_an_organization_deleted_until_it_is_
     crew.post(&crew.owner, "/restore", Value::Null)
         .await
         .expect(200);
+}
+
+/// What was announced after `seq`, and the last number.
+async fn announced(crew: &Crew, seq: i64) -> (Vec<String>, i64) {
+    let mut books = crew.admin.database.connect().await;
+    let rows = sqlx::query("select seq, kind from platform.changes where seq > $1 order by seq")
+        .bind(seq)
+        .fetch_all(&mut books)
+        .await
+        .expect("changes");
+    let last = rows.last().map_or(seq, |row| row.get(0));
+    (rows.iter().map(|row| row.get(1)).collect(), last)
+}
+
+/// Gives the organization thousands of keys, groups and limits, as if they had been there for long.
+async fn crowd(crew: &Crew, keys: i32) {
+    let mut books = crew.admin.database.connect().await;
+    let statements = format!(
+        "set session_replication_role = replica;
+         insert into operations.api_keys (id, organization_id, name, public_id, secret_hash)
+         select gen_random_uuid(), '{organization}', 'k' || n, lpad(n::text, 16, 'k'), sha256(n::text::bytea)
+         from generate_series(1, {keys}) n;
+         insert into operations.limits (id, organization_id, subject_kind, api_key_id, meter, time_window, amount,
+             enforcement)
+         select gen_random_uuid(), '{organization}', 'key', k.id, 'requests', 'day', 5, 'hard'
+         from operations.api_keys k where k.name like 'k%' limit 1000;
+         insert into identity.groups (id, organization_id, slug, name)
+         select gen_random_uuid(), '{organization}', 'g' || n, 'g' || n from generate_series(1, 200) n",
+        organization = crew.organization
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+        .execute(&mut books)
+        .await
+        .expect("a crowd");
+}
+
+#[tokio::test]
+async fn an_organization_of_twenty_thousand_keys_goes_and_comes_back_with_one_word_and_within_a_second()
+ {
+    let stack = TestStack::start().await;
+    let crew = Crew::beside(&stack).await;
+    let made = crew
+        .post(&crew.owner, "/keys", json!({"name": "ci"}))
+        .await
+        .expect(201)
+        .json();
+    let caller = stack
+        .key()
+        .mint()
+        .but(made["api_key"].as_str().expect("a key"));
+    crowd(&crew, 20_000).await;
+    assert_eq!(caller.chat("hello").await.status, 200);
+    let (_, before) = announced(&crew, 0).await;
+
+    crew.delete(&crew.owner, "").await.expect(204);
+    within(Duration::from_secs(1), async || {
+        caller.chat("hello").await.status == 401
+    })
+    .await;
+    let (gone, between) = announced(&crew, before).await;
+    crew.post(&crew.owner, "/restore", Value::Null)
+        .await
+        .expect(200);
+    within(Duration::from_millis(1_500), async || {
+        caller.chat("hello").await.status == 200
+    })
+    .await;
+    let (back, _) = announced(&crew, between).await;
+
+    assert_eq!(gone, ["organization", "catalog"]);
+    assert_eq!(back, ["organization", "catalog"]);
 }

@@ -52,14 +52,14 @@ impl Database {
             .unwrap_or_default()
     }
 
-    /// Says how the roll-up differs from the entries; empty when it does not.
+    /// Says how roll-up and ledger differ from the entries; empty when they do not.
     pub async fn roll_up_faults(&self) -> Vec<String> {
-        let rows = self.rows(ROLL_UP_FAULTS).await;
+        let rows = self.rows(FAULTS).await;
         rows.iter().map(|row| row.get::<String, _>(0)).collect()
     }
 }
 
-const ROLL_UP_FAULTS: &str = "
+const FAULTS: &str = "
     with truth as (
         select organization_id, date_trunc('hour', at, 'UTC') as hour, api_key_id, group_id, user_id, model_id, offer_id,
             provider_id, count(*) as requests, count(*) filter (where status >= 400 or status = 0) as failed_requests,
@@ -75,4 +75,6 @@ const ROLL_UP_FAULTS: &str = "
     )
     (select 'missing: ' || t::text from truth t except select 'missing: ' || k::text from kept k)
     union all
-    (select 'extra: ' || k::text from kept k except select 'extra: ' || t::text from truth t)";
+    (select 'extra: ' || k::text from kept k except select 'extra: ' || t::text from truth t)
+    union all
+    select fault || ': ' || difference from operations.ledger_faults('2025-01-01', date_trunc('day', now(), 'UTC') + interval '1 day')";

@@ -14,5 +14,7 @@ mod crash;
 mod database;
 mod entries;
 mod flush;
+mod held;
+mod ledger;
 mod spent;
 mod spool;
