@@ -1,5 +1,5 @@
 # Names over plain commands. `make dev ARGS="--fresh"` passes arguments on.
-.PHONY: dev test lint fuzz bench soak docs
+.PHONY: dev test lint fuzz bench soak faults docs
 
 dev: ## Everything on this machine, release build
 	scripts/install.sh
@@ -20,6 +20,10 @@ bench: ## The pure pieces
 
 soak: ## Every list and report over ten million calls
 	scripts/soak.sh
+
+faults: ## Everything that can break, broken: ARGS="F1 F11" chooses
+	scripts/install.sh faults
+	scripts/faults.sh $(ARGS)
 
 docs: ## The code's documentation
 	cargo doc --locked --no-deps --document-private-items --open

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what this machine lacks to build and run Synaxis, and for `install.sh test` also what its tests need.
+# Installs what this machine lacks to build and run Synaxis, for `install.sh test` also what its tests need, for
+# `install.sh faults` what the fault matrix needs.
 # Says what it installs before it does it. Needs apt; works as root and with sudo. Starts and enables no service.
 set -euo pipefail
 
@@ -22,6 +23,9 @@ if [ "${1:-run}" = test ]; then
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
     has node || need nodejs
     has npm || need npm
+fi
+if [ "${1:-run}" = faults ]; then
+    has python3 || need python3
 fi
 
 if ! has cargo; then

@@ -75,3 +75,14 @@ impl<T> Listed<T> {
         }
     }
 }
+
+/// How many rows are written at once: as a page or a document of JSON, or as one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// JSON.
+    #[default]
+    Json,
+    /// A line per row, the names first.
+    Csv,
+}

@@ -36,7 +36,6 @@ pub mod auto_optimization;
 pub mod groups;
 pub mod invitations;
 pub mod invited;
-pub mod key_views;
 pub mod keys;
 pub mod limit_views;
 pub mod limits;

@@ -81,7 +81,8 @@ pub(super) async fn admit<'a>(
         now: exchange.began,
     };
     let decision = ledger.admit(ask).await.map_err(|unavailable| {
-        tracing::warn!(error = %unavailable, exchange.id = %id, "limits cannot be checked");
+        // The ledger has said it once; a line for each call would flood the log of an outage.
+        tracing::debug!(error = %unavailable, exchange.id = %id, "limits cannot be checked");
         NotAdmitted::from(Refusal::QuotaUnavailable)
     })?;
     let (refusal, standings) = match decision {

@@ -352,16 +352,15 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::{base::Tokens, usage::Counters};
+    use crate::{base::Tokens, quota, usage::Counters};
 
-    fn readings(usage: &Counters) -> Readings<'_> {
+    fn readings<'a>(usage: &'a Counters, quota: &'a quota::Counters) -> Readings<'a> {
         Readings {
             holds_open: 3,
             spool_bytes: 4_096,
             snapshot_age: Duration::from_millis(1_500),
             key_view_age: Duration::ZERO,
-            redis_errors: 2,
-            quota_overruns: 0,
+            quota,
             usage,
         }
     }
@@ -391,7 +390,7 @@ mod tests {
         metrics.ended(&call());
         metrics.refused("budget_exceeded");
 
-        let page = metrics.render(&readings(&Counters::default()));
+        let page = metrics.render(&readings(&Counters::default(), &quota::Counters::default()));
         assert!(page.contains(
             r#"synaxis_requests_total{model="other",provider="none",route="chat_completions",status_class="4xx",stream="true"} 1"#
         ));
@@ -405,11 +404,15 @@ mod tests {
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let counters = Counters::default();
         counters.dead_letters.store(5, Ordering::Relaxed);
+        let quota = quota::Counters::default();
+        quota.redis_errors.store(2, Ordering::Relaxed);
+        quota.shadowed.store(7, Ordering::Relaxed);
 
-        let _ = metrics.render(&readings(&counters));
-        let page = metrics.render(&readings(&counters));
+        let _ = metrics.render(&readings(&counters, &quota));
+        let page = metrics.render(&readings(&counters, &quota));
 
         assert!(page.contains("\nsynaxis_redis_errors_total 2\n"));
+        assert!(page.contains("\nsynaxis_quota_shadowed_total 7\n"));
         assert!(page.contains("\nsynaxis_usage_dead_letters_total 5\n"));
         assert!(page.contains("\nsynaxis_snapshot_age_seconds 1.5\n"));
         assert!(page.contains("\nsynaxis_holds_open 3\n"));

@@ -2,10 +2,7 @@
 //!
 //! Never on the public port; never calls a model; never red because an upstream is.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::{Response, StatusCode, header};
@@ -100,7 +97,6 @@ impl Operations {
     /// Brings the gauges up to date and writes all metrics.
     fn render(&self) -> String {
         let now = self.clock.now();
-        let counters = self.ledger.counters();
         let view = self.view.load();
         self.show_breakers(&view, now);
         self.metrics.render(&Readings {
@@ -108,8 +104,7 @@ impl Operations {
             spool_bytes: self.spool.bytes(),
             snapshot_age: now.since(view.taken_at),
             key_view_age: self.keys.view_age(),
-            redis_errors: counters.redis_errors.load(Ordering::Relaxed),
-            quota_overruns: counters.overruns.load(Ordering::Relaxed),
+            quota: self.ledger.counters(),
             usage: self.spool.counters(),
         })
     }

@@ -8,6 +8,7 @@ use std::{
 use prometheus::{Error, Gauge, IntCounter, IntGauge};
 
 use crate::{
+    quota,
     telemetry::{self, Registry},
     usage::Counters,
 };
@@ -23,10 +24,8 @@ pub struct Readings<'a> {
     pub snapshot_age: Duration,
     /// How old our view of the keys may be.
     pub key_view_age: Duration,
-    /// Calls to Redis that failed since the start.
-    pub redis_errors: u64,
-    /// Calls that used more than was held since the start.
-    pub quota_overruns: u64,
+    /// What the ledger counts about itself.
+    pub quota: &'a quota::Counters,
     /// What went wrong on the way to the books.
     pub usage: &'a Counters,
 }
@@ -69,7 +68,7 @@ impl Gauges {
 #[derive(Debug)]
 pub(super) struct Followed {
     redis_errors: IntCounter,
-    quota_overruns: IntCounter,
+    quota: FollowedQuota,
     lost: IntCounter,
     failed_syncs: IntCounter,
     damaged: IntCounter,
@@ -83,10 +82,7 @@ impl Followed {
         Ok(Self {
             redis_errors: r
                 .int_counter("synaxis_redis_errors_total", "Calls to Redis that failed")?,
-            quota_overruns: r.int_counter(
-                "synaxis_quota_overruns_total",
-                "Calls that used more than was held",
-            )?,
+            quota: FollowedQuota::new(r)?,
             lost: r.int_counter(
                 "synaxis_usage_lost_total",
                 "Ends of calls that neither disk nor memory could hold",
@@ -115,10 +111,9 @@ impl Followed {
     }
 
     pub(super) fn catch_up(&self, readings: &Readings<'_>) {
-        let kept = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.quota.catch_up(readings.quota);
         for (ours, theirs) in [
-            (&self.redis_errors, readings.redis_errors),
-            (&self.quota_overruns, readings.quota_overruns),
+            (&self.redis_errors, kept(&readings.quota.redis_errors)),
             (&self.lost, kept(&readings.usage.lost)),
             (&self.failed_syncs, kept(&readings.usage.failed_syncs)),
             (&self.damaged, kept(&readings.usage.damaged)),
@@ -126,7 +121,70 @@ impl Followed {
             (&self.abandoned, kept(&readings.usage.abandoned)),
             (&self.log_lines_dropped, telemetry::dropped()),
         ] {
-            ours.inc_by(theirs.saturating_sub(ours.get()));
+            follow(ours, theirs);
         }
     }
+}
+
+/// What the ledger counts about itself.
+#[derive(Debug)]
+struct FollowedQuota {
+    overruns: IntCounter,
+    shadowed: IntCounter,
+    rebuilds: IntCounter,
+    seeds: IntCounter,
+    dropped: IntCounter,
+    clock_jumps: IntCounter,
+}
+
+impl FollowedQuota {
+    fn new(r: &Registry) -> Result<Self, Error> {
+        Ok(Self {
+            overruns: r.int_counter(
+                "synaxis_quota_overruns_total",
+                "Calls that used more than was held",
+            )?,
+            shadowed: r.int_counter(
+                "synaxis_quota_shadowed_total",
+                "Times a limit in shadow mode would have refused",
+            )?,
+            rebuilds: r.int_counter(
+                "synaxis_quota_rebuilds_total",
+                "Times Redis had lost its memory and was told again",
+            )?,
+            seeds: r.int_counter(
+                "synaxis_quota_seeds_total",
+                "Counters that began from the books",
+            )?,
+            dropped: r.int_counter(
+                "synaxis_quota_dropped_total",
+                "Holds that nobody ended and that were settled as held",
+            )?,
+            clock_jumps: r.int_counter(
+                "synaxis_quota_clock_jumps_total",
+                "Times Redis's clock was put forward or back",
+            )?,
+        })
+    }
+
+    fn catch_up(&self, counters: &quota::Counters) {
+        for (ours, theirs) in [
+            (&self.overruns, &counters.overruns),
+            (&self.shadowed, &counters.shadowed),
+            (&self.rebuilds, &counters.rebuilds),
+            (&self.seeds, &counters.seeds),
+            (&self.dropped, &counters.dropped),
+            (&self.clock_jumps, &counters.clock_jumps),
+        ] {
+            follow(ours, kept(theirs));
+        }
+    }
+}
+
+fn kept(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn follow(ours: &IntCounter, theirs: u64) {
+    ours.inc_by(theirs.saturating_sub(ours.get()));
 }

@@ -28,7 +28,7 @@ use crate::{
     base::{Clock, Moment},
     store::{
         Postgres,
-        feed::{News, Reader},
+        feed::{Kind, News, Reader},
     },
 };
 
@@ -254,6 +254,13 @@ impl Keys {
                     self.has_unwritten.store(true, Ordering::Release);
                 }
                 self.grants.confirm(changes, *at);
+                // An organization that is brought back has keys that were unknown a moment ago.
+                if changes
+                    .iter()
+                    .any(|change| change.kind == Kind::Organization)
+                {
+                    self.unknown.invalidate_all();
+                }
                 self.away_until.store(i64::MIN, Ordering::Release);
             }
             News::Gap { seq, at } => {

@@ -282,7 +282,7 @@ impl Desk {
         self.shard(id).accounts.get(&id).cloned()
     }
 
-    /// Returns the account when Redis must be told of it: it is not in the books and was not cancelled.
+    /// Returns the account when Redis must be told of it: it is not in the books, nor known to be cancelled.
     pub(super) fn find_unbooked(&self, id: RequestId) -> Option<Account> {
         self.account(id).filter(is_unbooked)
     }
@@ -353,8 +353,9 @@ impl Desk {
     }
 }
 
+/// A cancelled hold is of interest until Redis knows its end: it may have survived what Redis lost.
 fn is_unbooked(account: &Account) -> bool {
-    !account.is_booked && account.end != Some(End::Cancelled)
+    !account.is_booked && (account.end != Some(End::Cancelled) || !account.is_settled)
 }
 
 fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -23,6 +23,8 @@ pub struct Counters {
     pub shadowed: AtomicU64,
     /// Limits that began from the books.
     pub seeds: AtomicU64,
+    /// Times Redis's clock was put forward or back.
+    pub clock_jumps: AtomicU64,
 }
 
 impl Counters {

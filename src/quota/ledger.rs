@@ -21,7 +21,7 @@ use super::{
     desk::{Account, Desk},
     form::Form,
     hold::{Counters, End, Ending},
-    script::{self, Scripts},
+    script::{self, Reply, Scripts},
     seed::Wanted,
     slices::{Order, Slice, Slices},
     store::Books,
@@ -532,6 +532,7 @@ impl Ledger {
                 return Err(error);
             }
         };
+        tracing::trace!(exchange.id = %form.id, number = reply.number, kind = reply.kind(), "decided");
         read_answer(&reply, epoch.id, form).ok_or_else(|| RedisError::Garbled.into())
     }
 
@@ -545,10 +546,9 @@ impl Ledger {
     fn write_admission(&self, form: &Form<'_>, epoch: &Epoch, now: Moment) -> Call<'_> {
         script::with_scratch(|scratch| {
             let names = self.redis.names();
-            let keys = form.lines.len() + 2;
+            let keys = form.lines.len() + 3;
             let mut call = Call::new(&self.scripts.admit, keys, keys * 96 + 256);
-            names.epoch(&mut scratch.name);
-            call.push(&scratch.name);
+            script::push_epoch(&mut call, &self.redis, &mut scratch.name);
             names.hold(&mut scratch.name, form.organization, form.id);
             call.push(&scratch.name);
             for line in &form.lines {
@@ -590,11 +590,11 @@ impl Ledger {
         &self,
         link: &Link,
         call: &Call<'_>,
-    ) -> Result<Vec<i64>, Unavailable> {
+    ) -> Result<Reply, Unavailable> {
         match self.redis.run(link, call, self.redis.deadline()).await {
             Ok(reply) => {
                 self.heard();
-                Ok(reply)
+                Ok(Reply::of(reply)?)
             }
             Err(error) => Err(self.failed(error)),
         }
@@ -629,19 +629,19 @@ impl Ledger {
 }
 
 /// Reads what an admission's script answered; nothing when it makes no sense.
-fn read_answer(reply: &[i64], epoch: u64, form: &Form<'_>) -> Option<Result<Answer, Obstacle>> {
+fn read_answer(reply: &Reply, epoch: u64, form: &Form<'_>) -> Option<Result<Answer, Obstacle>> {
     let tenant_limit = |number: i64| usize::try_from(number - 1).ok();
-    Some(match reply {
-        [script::HELD, bid, at, shadowed, standings @ ..] => Ok(Answer::Held {
+    Some(match reply.numbers.as_slice() {
+        [script::HELD, bid, shadowed, standings @ ..] => Ok(Answer::Held {
             shadowed: u64::try_from(*shadowed).unwrap_or_default(),
             bid: usize::try_from(bid - 1)
                 .ok()
                 .filter(|bid| *bid < form.bids.len())?,
-            at: Moment::from_millis(*at),
+            at: reply.at,
             epoch,
             standings: read_standings(standings),
         }),
-        [script::DENIED, limit, wait, _, standings @ ..] => Ok(Answer::Denied {
+        [script::DENIED, limit, wait, standings @ ..] => Ok(Answer::Denied {
             limit: tenant_limit(*limit),
             wait: millis(*wait),
             standings: read_standings(standings),
@@ -654,14 +654,14 @@ fn read_answer(reply: &[i64], epoch: u64, form: &Form<'_>) -> Option<Result<Answ
         }),
         [script::OTHER_EPOCH] => Err(Obstacle::Epoch),
         [script::CLOSED, wait] => Err(Obstacle::Closed(millis(*wait))),
-        [script::UNSEEDED, now, lines @ ..] => {
+        [script::UNSEEDED, lines @ ..] => {
             let lines = lines
                 .iter()
                 .filter_map(|line| tenant_limit(*line))
                 .collect();
-            Err(Obstacle::Unseeded(Moment::from_millis(*now), lines))
+            Err(Obstacle::Unseeded(reply.at, lines))
         }
-        [script::CLOCK, now] => Err(Obstacle::Clock(Moment::from_millis(*now))),
+        [script::CLOCK] => Err(Obstacle::Clock(reply.at)),
         [script::ENDED] | [script::UNKNOWN_HOLD] => Ok(Answer::Unknown),
         _ => return None,
     })

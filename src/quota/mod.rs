@@ -5,6 +5,7 @@ pub mod limit;
 pub mod estimate;
 
 mod calendar;
+mod clock;
 mod counter;
 mod script;
 

@@ -2,7 +2,11 @@
 
 use std::cell::RefCell;
 
-use crate::{quota::Actual, quota::limit::COUNTABLE, store::redis::Script};
+use crate::{
+    base::Moment,
+    quota::{Actual, limit::COUNTABLE},
+    store::redis::{Call, Redis, RedisError, Script},
+};
 
 /// What an admission's answer begins with.
 pub(super) const HELD: i64 = 1;
@@ -64,6 +68,47 @@ impl Scripts {
             epoch: script(include_str!("lua/epoch.lua")),
         }
     }
+}
+
+/// What a script answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) numbers: Vec<i64>,
+    /// When, by Redis's clock.
+    pub(super) at: Moment,
+    /// The script's place among all that Redis ran.
+    pub(super) number: i64,
+}
+
+impl Reply {
+    /// Takes the clock and the number off the end.
+    pub(super) fn of(mut numbers: Vec<i64>) -> Result<Self, RedisError> {
+        let number = numbers.pop().ok_or(RedisError::Garbled)?;
+        let at = numbers.pop().ok_or(RedisError::Garbled)?;
+        Ok(Self {
+            numbers,
+            at: Moment::from_millis(at),
+            number,
+        })
+    }
+
+    /// Returns what the answer begins with.
+    pub(super) fn kind(&self) -> Option<i64> {
+        self.numbers.first().copied()
+    }
+}
+
+/// Adds the names of the two keys most scripts begin with.
+pub(super) fn push_epoch(call: &mut Call<'_>, redis: &Redis, name: &mut String) {
+    redis.names().epoch(name);
+    call.push(name);
+    push_number(call, redis, name);
+}
+
+/// Adds the name of the key every script counts on.
+pub(super) fn push_number(call: &mut Call<'_>, redis: &Redis, name: &mut String) {
+    redis.names().number(name);
+    call.push(name);
 }
 
 /// A flat JSON list of whole numbers, being written.

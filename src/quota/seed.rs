@@ -237,10 +237,9 @@ impl Ledger {
     fn write_seed(&self, limits: &[(Counter, Limit)], spent: &[u64], at: Moment) -> Call<'_> {
         script::with_scratch(|scratch| {
             let names = self.redis.names();
-            let keys = limits.len() + 1;
+            let keys = limits.len() + 2;
             let mut call = Call::new(&self.scripts.seed, keys, keys * 96 + 128);
-            names.epoch(&mut scratch.name);
-            call.push(&scratch.name);
+            script::push_epoch(&mut call, &self.redis, &mut scratch.name);
             for ((counter, _), spent) in limits.iter().zip(spent) {
                 counter.name(names, self.settings.lease_ms, &mut scratch.name);
                 call.push(&scratch.name);

@@ -15,13 +15,14 @@ use tokio::{
 
 use super::{
     Actual, Ledger, Unavailable,
+    clock::ClockWatch,
     desk::Account,
     hold::{Counters, End, Ending},
     ledger::Epoch,
-    script::{self, Numbers, OTHER_EPOCH},
+    script::{self, Numbers, OTHER_EPOCH, Reply},
 };
 use crate::{
-    base::{Moment, OrganizationId, RequestId},
+    base::{OrganizationId, RequestId},
     store::redis::{Call, RedisError},
 };
 
@@ -86,24 +87,26 @@ impl Ledger {
     async fn beat(&self) {
         let mut ticks = interval(Duration::from_millis(self.settings.beat_ms()));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clock = ClockWatch::default();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.beat_wanted.notified() => {}
             }
-            if let Err(error) = self.beat_once().await {
+            if let Err(error) = self.beat_once(&mut clock).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a beat failed");
                 sleep(Duration::from_millis(10)).await;
             }
         }
     }
 
-    async fn beat_once(&self) -> Result<(), Unavailable> {
+    async fn beat_once(&self, clock: &mut ClockWatch) -> Result<(), Unavailable> {
         let link = match self.redis.link(BEAT_PATIENCE).await {
             Ok(link) => link,
             Err(error) => return Err(self.failed(error)),
         };
         let call = self.write_beat(&link.server);
+        let asked = std::time::Instant::now();
         let reply = match self.redis.run(&link, &call, BEAT_PATIENCE).await {
             Ok(reply) => reply,
             Err(error) => {
@@ -114,20 +117,21 @@ impl Ledger {
             }
         };
         self.heard();
-        let [id, _, now] = reply.as_slice() else {
-            return Err(RedisError::Garbled.into());
-        };
-        let id = u64::try_from(*id).unwrap_or_default();
+        let reply = Reply::of(reply)?;
+        if let Some(jump_ms) = clock.note(asked, std::time::Instant::now(), reply.at) {
+            Counters::add(&self.desk.counters.clock_jumps, 1);
+            tracing::warn!(jump_ms, "redis's clock jumped");
+        }
+        let id = u64::try_from(reply.kind().unwrap_or_default()).unwrap_or_default();
         self.adopt(id, &link.server).await?;
-        self.desk.prune(&self.calendar, Moment::from_millis(*now));
+        self.desk.prune(&self.calendar, reply.at);
         Ok(())
     }
 
     fn write_beat(&self, server: &str) -> Call<'_> {
         script::with_scratch(|scratch| {
-            self.redis.names().epoch(&mut scratch.name);
-            let mut call = Call::new(&self.scripts.epoch, 1, 256);
-            call.push(&scratch.name);
+            let mut call = Call::new(&self.scripts.epoch, 2, 256);
+            script::push_epoch(&mut call, &self.redis, &mut scratch.name);
             let candidate: u64 = rand::rng().random_range(1..1 << 48);
             call.push(itoa::Buffer::new().format(candidate));
             call.push(server);
@@ -187,7 +191,7 @@ impl Ledger {
         let link = self.redis.link(self.redis.deadline()).await;
         let link = link.map_err(|error| self.failed(error))?;
         let call = self.write_assertion(accounts, &self.epoch.load());
-        if self.run_script(&link, &call).await?.first() == Some(&OTHER_EPOCH) {
+        if self.run_script(&link, &call).await?.kind() == Some(OTHER_EPOCH) {
             self.beat_wanted.notify_one();
             return Err(Unavailable::Rebuilding);
         }
@@ -197,13 +201,12 @@ impl Ledger {
     fn write_assertion(&self, accounts: &[(RequestId, Account)], epoch: &Epoch) -> Call<'_> {
         script::with_scratch(|scratch| {
             let names = self.redis.names();
-            let keys = 1 + accounts
+            let keys = 2 + accounts
                 .iter()
                 .map(|(_, account)| 1 + account.charges.len())
                 .sum::<usize>();
             let mut call = Call::new(&self.scripts.reassert, keys, keys * 96 + 256);
-            names.epoch(&mut scratch.name);
-            call.push(&scratch.name);
+            script::push_epoch(&mut call, &self.redis, &mut scratch.name);
             for (id, account) in accounts {
                 names.hold(&mut scratch.name, account.organization, *id);
                 call.push(&scratch.name);
@@ -264,7 +267,7 @@ impl Ledger {
             .await
             .map_err(|error| self.failed(error))?;
         let call = self.write_endings(batch);
-        let reply = self.run_script(&link, &call).await?;
+        let reply = self.run_script(&link, &call).await?.numbers;
         if reply.len() != batch.len() {
             return Err(RedisError::Garbled.into());
         }
@@ -296,7 +299,9 @@ impl Ledger {
 
     fn write_endings(&self, batch: &[Ending]) -> Call<'_> {
         script::with_scratch(|scratch| {
-            let mut call = Call::new(&self.scripts.settle, batch.len(), batch.len() * 160);
+            let keys = 1 + batch.len();
+            let mut call = Call::new(&self.scripts.settle, keys, keys * 160);
+            script::push_number(&mut call, &self.redis, &mut scratch.name);
             for ending in batch {
                 self.redis
                     .names()
@@ -348,7 +353,7 @@ impl Ledger {
             .await
             .map_err(|error| self.failed(error))?;
         let call = self.write_renewal(batch);
-        let reply = self.run_script(&link, &call).await?;
+        let reply = self.run_script(&link, &call).await?.numbers;
         let lost: Vec<RequestId> = batch
             .iter()
             .zip(reply)
@@ -359,7 +364,9 @@ impl Ledger {
 
     fn write_renewal(&self, batch: &[(OrganizationId, RequestId)]) -> Call<'_> {
         script::with_scratch(|scratch| {
-            let mut call = Call::new(&self.scripts.renew, batch.len(), batch.len() * 96);
+            let keys = 1 + batch.len();
+            let mut call = Call::new(&self.scripts.renew, keys, keys * 96);
+            script::push_number(&mut call, &self.redis, &mut scratch.name);
             for (organization, id) in batch {
                 self.redis
                     .names()

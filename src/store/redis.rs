@@ -1,7 +1,7 @@
 //! The door to Redis: one connection that comes back by itself, scripts, and the names of all keys.
 //!
-//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`, `set` and
-//! `time`; nothing else has to be allowed to its user.
+//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`,
+//! `mget`, `set` and `time`; nothing else has to be allowed to its user.
 
 use std::{
     fmt::Write as _,
@@ -368,6 +368,12 @@ impl Names {
         let _ = write!(name, "{}quota:epoch", self.prefix);
     }
 
+    /// Writes the name under which the number of the last script stands.
+    pub fn number(&self, name: &mut String) {
+        name.clear();
+        let _ = write!(name, "{}quota:number", self.prefix);
+    }
+
     /// Writes the name of a hold's record.
     pub fn hold(&self, name: &mut String, organization: OrganizationId, id: RequestId) {
         name.clear();
@@ -410,6 +416,8 @@ mod tests {
         let id = Uuid::from_u128(7);
 
         names.epoch(&mut name);
+        assert!(name.starts_with("mine:"));
+        names.number(&mut name);
         assert!(name.starts_with("mine:"));
         names.hold(&mut name, OrganizationId(id), RequestId(id));
         assert!(name.starts_with("mine:"));

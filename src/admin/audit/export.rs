@@ -7,9 +7,9 @@ use axum::{
 };
 use futures::stream;
 
-use super::views::{AuditLogView, ExportQuery, Format};
+use super::views::{AuditLogView, ExportQuery};
 use crate::{
-    admin::{Plane, error::ApiError},
+    admin::{Plane, error::ApiError, list::Format},
     audit::{self, chain::Row, key::hex, query::Filter},
     base::{Order, Paging},
     store::{StoreError, Whose, postgres::Tx},

@@ -8,7 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
-    admin::{error::ApiError, list::paging},
+    admin::{
+        error::ApiError,
+        list::{Format, paging},
+    },
     audit::{
         chain::Row,
         checkpoint::PublicKey,
@@ -123,17 +126,6 @@ impl AuditQuery {
     pub fn paging(&self) -> Result<Paging, ApiError> {
         paging(self.limit, self.cursor.as_deref(), self.order)
     }
-}
-
-/// How an export is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// An array of what the list shows.
-    #[default]
-    Json,
-    /// A line per row, the names first.
-    Csv,
 }
 
 /// What to verify against.

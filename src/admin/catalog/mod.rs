@@ -90,28 +90,85 @@ pub(super) fn of_organizations(doors: Doors) -> Doors {
 
 /// Adds the operations on the platform's catalog.
 pub(super) fn of_platform(doors: Doors) -> Doors {
+    platform_prices(platform_models(platform_providers(doors)))
+}
+
+/// Who serves, and the keys they know us by.
+fn platform_providers(doors: Doors) -> Doors {
     let platform = Access::Platform;
     doors
-        .at(platform, routes!(providers::list_platform_providers))
-        .at(platform, routes!(providers::create_platform_provider))
-        .at(platform, routes!(providers::show_platform_provider))
-        .at(platform, routes!(providers::change_platform_provider))
-        .at(platform, routes!(providers::remove_platform_provider))
+        .at(
+            platform,
+            routes!(providers::platform::list_platform_providers),
+        )
+        .at(
+            platform,
+            routes!(providers::platform::create_platform_provider),
+        )
+        .at(
+            platform,
+            routes!(providers::platform::show_platform_provider),
+        )
+        .at(
+            platform,
+            routes!(providers::platform::change_platform_provider),
+        )
+        .at(
+            platform,
+            routes!(providers::platform::remove_platform_provider),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::list_platform_credentials),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::create_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::show_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::change_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::remove_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::test_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::rotate_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::switch_platform_credential),
+        )
+        .at(
+            platform,
+            routes!(credentials::platform::cancel_platform_credential_rotation),
+        )
+}
+
+/// What is served, and under which names.
+fn platform_models(doors: Doors) -> Doors {
+    let platform = Access::Platform;
+    doors
         .at(platform, routes!(models::list_platform_models))
         .at(platform, routes!(models::create_platform_model))
         .at(platform, routes!(models::show_platform_model))
         .at(platform, routes!(models::change_platform_model))
         .at(platform, routes!(models::remove_platform_model))
-        .at(platform, routes!(offers::list_platform_offers))
-        .at(platform, routes!(offers::create_platform_offer))
-        .at(platform, routes!(offers::show_platform_offer))
-        .at(platform, routes!(offers::change_platform_offer))
-        .at(platform, routes!(offers::remove_platform_offer))
-        .at(platform, routes!(allowances::list_platform_allowances))
-        .at(platform, routes!(allowances::create_platform_allowance))
-        .at(platform, routes!(allowances::show_platform_allowance))
-        .at(platform, routes!(allowances::change_platform_allowance))
-        .at(platform, routes!(allowances::remove_platform_allowance))
+        .at(platform, routes!(offers::platform::list_platform_offers))
+        .at(platform, routes!(offers::platform::create_platform_offer))
+        .at(platform, routes!(offers::platform::show_platform_offer))
+        .at(platform, routes!(offers::platform::change_platform_offer))
+        .at(platform, routes!(offers::platform::remove_platform_offer))
         .at(platform, routes!(aliases::list_platform_aliases))
         .at(platform, routes!(aliases::create_platform_alias))
         .at(platform, routes!(aliases::show_platform_alias))
@@ -122,11 +179,17 @@ pub(super) fn of_platform(doors: Doors) -> Doors {
         .at(platform, routes!(substitutes::show_platform_substitute))
         .at(platform, routes!(substitutes::change_platform_substitute))
         .at(platform, routes!(substitutes::remove_platform_substitute))
-        .at(platform, routes!(credentials::list_platform_credentials))
-        .at(platform, routes!(credentials::create_platform_credential))
-        .at(platform, routes!(credentials::show_platform_credential))
-        .at(platform, routes!(credentials::change_platform_credential))
-        .at(platform, routes!(credentials::remove_platform_credential))
+}
+
+/// What it costs, and what of it is free.
+fn platform_prices(doors: Doors) -> Doors {
+    let platform = Access::Platform;
+    doors
+        .at(platform, routes!(allowances::list_platform_allowances))
+        .at(platform, routes!(allowances::create_platform_allowance))
+        .at(platform, routes!(allowances::show_platform_allowance))
+        .at(platform, routes!(allowances::change_platform_allowance))
+        .at(platform, routes!(allowances::remove_platform_allowance))
         .at(platform, routes!(prices::list_platform_prices))
         .at(platform, routes!(prices::set_platform_price))
         .at(platform, routes!(prices::withdraw_platform_price))
@@ -140,12 +203,5 @@ pub(super) fn of_platform(doors: Doors) -> Doors {
         .at(platform, routes!(price_book::export_platform_price_book))
         .at(platform, routes!(price_book::import_platform_price_book))
         .at(platform, routes!(price_book::diff_platform_price_book))
-        .at(platform, routes!(credentials::test_platform_credential))
-        .at(platform, routes!(credentials::rotate_platform_credential))
-        .at(platform, routes!(credentials::switch_platform_credential))
-        .at(
-            platform,
-            routes!(credentials::cancel_platform_credential_rotation),
-        )
         .at(platform, routes!(sealing_keys::list_sealing_keys))
 }

@@ -7,24 +7,14 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::{
-    admin::error::ApiError,
+    admin::{error::ApiError, list::Format},
     base::{ApiKeyId, GroupId, ModelId, Moment, OfferId, OrganizationId, ProviderId, UserId},
     catalog::Tier,
     usage::report::{Cut, Dimension, Filters, Interval, NotAnswered, Period, Question, Whose},
 };
-
-/// In which form a report comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Page by page.
-    Json,
-    /// As one file.
-    Csv,
-}
 
 /// How many rows a page has when nobody says.
 const USUAL: u32 = 100;

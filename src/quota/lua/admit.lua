@@ -1,29 +1,33 @@
 -- Admits a call, or moves a hold to another candidate: all or nothing. A denied call changes nothing.
 --
--- KEYS  1 epoch, 2 the hold's record, 3.. counters: first the tenant's, in the order of its limits
+-- KEYS  1 epoch, 2 number, 3 the hold's record, 4.. counters: first the tenant's, in the order of its limits
 -- ARGV  1 the epoch as the proxy knows it, 'id:server:'
 --       2 one JSON list of whole numbers: is adjust, lease ms, tenant counters T, counters K, bids B, what the
 --         failed attempt used (requests, input, output, nano-dollars); then per counter: meter, width, lead,
 --         amount, is shadow, start, end of the current window, end of the next; then per bid: T tenant amounts,
 --         number of own charges, and per own charge: which counter, amount
--- Reply 1 held: bid, now, shadowed   2 denied: limit, wait ms, 0   3 full: 0, wait ms, 0   4 too large: limit, 0, 0
+-- Reply 1 held: bid, shadowed   2 denied: limit, wait ms   3 full: 0, wait ms   4 too large: limit, 0
 --       (these four are followed by remaining and ms to reset per tenant limit)
---       5 epoch   6 opens in ms   7 unseeded: now, counters…   8 clock: now   9 ended before   10 unknown hold
+--       5 epoch   6 opens in ms   7 unseeded: counters…   8 clock   9 ended before   10 unknown hold
 -- No bids: the standings alone, as reply 2 for limit 0.
-local epoch, opens = epoch_of(redis.call('GET', KEYS[1]), ARGV[1])
-if not epoch then return {5} end
-if now < opens then return {6, opens - now} end
+
+-- All at once: each word with Redis costs more than a counter that turns out not to be needed.
+local found = redis.call('MGET', unpack(KEYS))
+local function tell(reply) return answer(KEYS[2], reply, found[2] or 0) end
+local epoch, opens = epoch_of(found[1], ARGV[1])
+if not epoch then return tell({5}) end
+if now < opens then return tell({6, opens - now}) end
 
 local n = cjson.decode(ARGV[2])
 local is_adjust, lease, T, K, B = n[1] == 1, n[2], n[3], n[4], n[5]
 local NEVER = 9e15
-local record = B > 0 and redis.call('GET', KEYS[2])
+local record = B > 0 and found[3]
 local before
 if record then
-  if sub(record, 1, 1) ~= 'H' then return {9} end
+  if sub(record, 1, 1) ~= 'H' then return tell({9}) end
   before = unpack_record(record)
 elseif is_adjust then
-  return {10}
+  return tell({10})
 end
 
 local counters, used, stops, unseeded, skewed = {}, {}, {}, false, false
@@ -32,43 +36,43 @@ local function load(k)
   if counters[k] then return true end
   local b = 9 + (k - 1) * 8
   local width, lead = n[b + 2], n[b + 3]
-  local counter, is_put_back = open(KEYS[2 + k]), false
+  local counter, is_put_back = unpack_counter(found[3 + k]), false
   if lead > 0 then
-    local slot = floor((now + lead) / width)
-    counter = counter or fresh(width, slot)
-    used[k], is_put_back = roll_ring(counter, slot)
+    counter = counter or fresh(width, floor((now + lead) / width))
+    used[k], is_put_back = roll_ring(counter, width, now + lead)
   elseif not counter or counter[1] ~= epoch then
     unseeded = true
     return false
   elseif width > 0 then
-    used[k], is_put_back = roll_ring(counter, floor(now / width))
+    used[k], is_put_back = roll_ring(counter, width, now)
   else
     local start, stop, after = n[b + 6], n[b + 7], n[b + 8]
     if now < start or now >= after then skewed = true return false end
     if now >= stop then start, stop = stop, after end
     used[k], is_put_back = roll_window(counter, start, stop)
+    -- The clock was put back a little, into the window before: when this one ends must be offered, too.
+    if counter[4] >= after then skewed = true return false end
     stops[k] = counter[4] == start and stop or after
   end
   counters[k] = counter
-  -- Kept even when the call is denied: else each call would put the counted into its own present, and it would
-  -- never be over.
-  if is_put_back then redis.call('SET', KEYS[2 + k], cmsgpack.pack(unpack(counter)), 'KEEPTTL') end
+  -- Kept even when the call is denied: the next one comes later, and must not begin from the jump again.
+  if is_put_back then redis.call('SET', KEYS[3 + k], cmsgpack.pack(unpack(counter)), 'KEEPTTL') end
   return true
 end
 
 local function name_unseeded()
-  local reply = {7, now}
+  local reply = {7}
   for k = 1, K do
     if n[9 + (k - 1) * 8 + 3] == 0 then
-      local counter = open(KEYS[2 + k])
+      local counter = unpack_counter(found[3 + k])
       if not counter or counter[1] ~= epoch then reply[#reply + 1] = k end
     end
   end
-  return reply
+  return tell(reply)
 end
 
 for k = 1, T do load(k) end
-if skewed then return {8, now} end
+if skewed then return tell({8}) end
 if unseeded then return name_unseeded() end
 
 -- A replayed admission is answered as it was.
@@ -110,7 +114,7 @@ local function given_back(k)
   for _, back in ipairs(returned) do
     local newest = counters[k][4]
     local is_counted = back[2] == 0 and newest == back[3] or back[2] > 0 and back[3] > newest - 25
-    if back[1] == KEYS[2 + k] and is_counted then sum = sum + back[4] end
+    if back[1] == KEYS[3 + k] and is_counted then sum = sum + back[4] end
   end
   return sum
 end
@@ -129,7 +133,7 @@ local function wait_for(k, need)
   local counter = counters[k]
   for slot = counter[4] - 24, counter[4] do
     over = over - counter[5 + slot % 25]
-    if over <= 0 then return (slot + 25) * width - now end
+    if over <= 0 then return (slot + 25 - (counter[30] or 0)) * width - now end
   end
   return 25 * width
 end
@@ -146,7 +150,7 @@ for bid = 1, B do
   for o = p + T + 2, p + T + 2 * m, 2 do
     local k = n[o]
     if not load(k) then
-      if skewed then return {8, now} end
+      if skewed then return tell({8}) end
       return name_unseeded()
     end
     local wait = wait_for(k, n[o + 1] + (is_adjust and given_back(k) or 0))
@@ -186,14 +190,14 @@ if chosen then
       if used[k] then used[k] = used[k] + by end
     end
     local r = #list
-    list[r + 1], list[r + 2], list[r + 3] = KEYS[2 + k], n[b + 3] > 0 and IN_FLIGHT or n[b + 1], is_own
+    list[r + 1], list[r + 2], list[r + 3] = KEYS[3 + k], n[b + 3] > 0 and IN_FLIGHT or n[b + 1], is_own
     list[r + 4], list[r + 5], list[r + 6] = width, slot, amount
   end
   for k = 1, T do charge(k, 0, n[needs_at + k]) end
   for o = own_at, own_at + 2 * n[own_at - 1] - 2, 2 do charge(n[o], 1, n[o + 1]) end
   for _, back in ipairs(returned) do
     local k
-    for i = T + 1, K do if KEYS[2 + i] == back[1] and counters[i] then k = i end end
+    for i = T + 1, K do if KEYS[3 + i] == back[1] and counters[i] then k = i end end
     local counter = k and counters[k] or open(back[1])
     if counter and back[4] ~= 0 then
       amend(counter, back[2], back[3], back[4])
@@ -201,17 +205,17 @@ if chosen then
       else redis.call('SET', back[1], cmsgpack.pack(unpack(counter)), 'KEEPTTL') end
     end
   end
-  for k in pairs(touched) do keep(KEYS[2 + k], counters[k], ttl_of(k)) end
-  keep_record(KEYS[2], list)
+  for k in pairs(touched) do keep(KEYS[3 + k], counters[k], ttl_of(k)) end
+  keep_record(KEYS[3], list)
 end
 
 local reply
-if chosen then reply = {1, chosen, now, shadowed}
-elseif before and not is_adjust then reply = {1, before[2], now, 0}
-elseif not best then reply = {2, 0, 0, 0}
-elseif best < NEVER then reply = {best_limit > 0 and 2 or 3, best_limit, best, 0}
-elseif fits_tenant then reply = {3, 0, DAY, 0}
-else reply = {4, best_limit, 0, 0} end
+if chosen then reply = {1, chosen, shadowed}
+elseif before and not is_adjust then reply = {1, before[2], 0}
+elseif not best then reply = {2, 0, 0}
+elseif best < NEVER then reply = {best_limit > 0 and 2 or 3, best_limit, best}
+elseif fits_tenant then reply = {3, 0, DAY}
+else reply = {4, best_limit, 0} end
 
 for k = 1, T do
   local b = 9 + (k - 1) * 8
@@ -219,10 +223,10 @@ for k = 1, T do
   if n[b + 2] == 0 then reset = stops[k] - now
   elseif n[b + 3] == 0 then
     for slot = counter[4], counter[4] - 24, -1 do
-      if counter[5 + slot % 25] > 0 then reset = (slot + 25) * n[b + 2] - now break end
+      if counter[5 + slot % 25] > 0 then reset = (slot + 25 - (counter[30] or 0)) * n[b + 2] - now break end
     end
   end
-  reply[3 + 2 * k] = max(0, n[b + 4] - (used[k] or 0))
-  reply[4 + 2 * k] = reset
+  reply[2 + 2 * k] = max(0, n[b + 4] - (used[k] or 0))
+  reply[3 + 2 * k] = reset
 end
-return reply
+return tell(reply)

@@ -6,6 +6,7 @@
 --   2  the epoch of what proxies asserted before it was seeded    3  how much that is
 --   4  the newest slot of the ring, or the start of the calendar window (ms)
 --   5  what is used in the calendar window, or 5..29 a ring of 25 slots: the current one and the 24 before
+--   30 by how many slots the ring runs ahead of the clock, because that was put back; absent: none
 -- `width` is a slot's width in ms, 0 for calendar windows. A counter of what is in flight is a ring over the
 -- moments the leases end: `lead` is the lease, 0 for all others.
 --
@@ -16,9 +17,12 @@ local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) -
 local floor, max, min, sub = math.floor, math.max, math.min, string.sub
 local DAY, RECORD, ENDED, IN_FLIGHT = 86400000, 86400000, 60000, 5
 
-local function open(key)
-  local packed = redis.call('GET', key)
+local function unpack_counter(packed)
   return packed and {cmsgpack.unpack(packed)}
+end
+
+local function open(key)
+  return unpack_counter(redis.call('GET', key))
 end
 
 local function keep(key, counter, ttl)
@@ -31,22 +35,19 @@ local function fresh(width, at)
   return counter
 end
 
--- Moves a ring on to `slot`; returns its sum, and whether the clock was put back.
-local function roll_ring(counter, slot)
+-- Moves a ring on to the moment `at`; returns its sum, and whether the clock was put back. Then the ring runs ahead
+-- of it from where it stands: nothing is permitted twice, and nothing waits until the clock has caught up. The newest
+-- slot is made to last rather longer than shorter.
+local function roll_ring(counter, width, at)
   local newest, sum = counter[4], 0
+  local slot = floor(at / width) + (counter[30] or 0)
+  local is_put_back = slot < newest - 1
+  if is_put_back then counter[30] = (counter[30] or 0) + newest - 1 - slot end
   if slot > newest then
     for i = max(newest + 1, slot - 24), slot do counter[5 + i % 25] = 0 end
     counter[4] = slot
   end
   for i = 5, 29 do sum = sum + counter[i] end
-  local is_put_back = slot < newest - 1
-  if is_put_back then
-    -- All that was counted counts from this slot on, so that nothing is permitted twice and the ring does not
-    -- stand still until the clock has caught up.
-    for i = 5, 29 do counter[i] = 0 end
-    counter[4] = slot
-    counter[5 + slot % 25] = sum
-  end
   return sum, is_put_back
 end
 
@@ -67,6 +68,16 @@ local function amend(counter, width, slot, by)
     local i = 5 + min(slot, counter[4]) % 25
     counter[i] = max(0, counter[i] + by)
   end
+end
+
+-- Every reply ends with the clock and the script's number: of two that follow each other the later has the higher.
+-- `last` is the number before when that was read already.
+local function answer(key, reply, last)
+  local seq = tonumber(last or redis.call('GET', key) or 0) + 1
+  redis.call('SET', key, string.format('%.0f', seq), 'PX', 7 * DAY)
+  reply[#reply + 1] = now
+  reply[#reply + 1] = seq
+  return reply
 end
 
 local function epoch_of(value, token)

@@ -315,7 +315,8 @@ async fn forgotten_scripts_cost_no_call() {
 async fn a_user_with_few_commands_is_enough() {
     let server = Server::start().await;
     let place = Place::at(server.url());
-    let commands = "+evalsha +script|load +get +set +info +config|get +ping +client|setname +time";
+    let commands =
+        "+evalsha +script|load +get +mget +set +info +config|get +ping +client|setname +time";
     let pattern = format!("~{}*", place.prefix);
     let mut words = vec!["ACL", "SETUSER", "synaxis", "on", ">secret", &pattern];
     words.extend(commands.split(' '));

@@ -3,6 +3,7 @@
 mod admission;
 mod ends;
 mod loss;
+mod proof;
 mod server;
 mod slices;
 mod windows;

@@ -440,7 +440,7 @@ async fn a_clock_put_back_permits_nothing_twice_and_stops_nobody_for_longer_than
     assert_eq!(fill(&wound).await, 0);
     wound.wind(MINUTE - 2_500).await;
     assert_eq!(fill(&wound).await, 0);
-    wound.wind(5_000).await;
+    wound.wind(7_500).await;
     assert_eq!(fill(&wound).await, 5);
 }
 

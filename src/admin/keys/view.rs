@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, FieldFault};
 use crate::{
+    admin::error::{ApiError, FieldFault},
     base::{ApiKeyId, GroupId, Moment, Secret, UserId},
     keys::{ApiKey, KeyState, token::PREFIX},
 };
