@@ -143,7 +143,7 @@ async fn a_second_call_with_the_idempotency_key_of_an_unfinished_one_is_refused_
     let key = stack.key().mint().with_header("idempotency-key", "order 7");
     let meanwhile = async {
         eventually("the first is under way", || async {
-            stack.provider("gratis").calls() == 1
+            stack.proxy().metric("synaxis_inflight_requests").await == 1.0
         })
         .await;
         for proxy in &stack.proxies {
