@@ -209,9 +209,12 @@ impl Plane {
         };
         let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
         let beats = (postgres.clone(), clock, Arc::clone(&view));
+        let operations = Arc::new(Operations::of(&parts));
+        let gateway = Gateway::new(parts);
+        let close_unused = gateway.close_unused();
         let plane = Self {
-            operations: Arc::new(Operations::of(&parts)),
-            edge: Arc::new(Edge::new(Gateway::new(parts), connections.clone())),
+            operations,
+            edge: Arc::new(Edge::new(gateway, connections.clone())),
             drain,
             tasks,
             connections,
@@ -219,6 +222,7 @@ impl Plane {
         };
         plane.until_stopped("catalog", snapshot::follow(view, source, catalog_news));
         plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
+        plane.until_stopped("pool", close_unused);
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres, redis);
         plane.beat(beats);

@@ -53,6 +53,11 @@ pub(super) fn of_keys(keys: &keys::Settings) -> Vec<Fault> {
         Fault::unless_within("cache_entries", keys.cache_entries, 1..=1_000_000_000),
         Fault::unless_within("concurrent_lookups", keys.concurrent_lookups, 1..=10_000),
         Fault::unless_within("lookup_timeout_ms", keys.lookup_timeout_ms, 1..=60_000),
+        Fault::unless_within(
+            "guesses_per_minute",
+            u64::from(keys.guesses_per_minute),
+            0..=1_000_000,
+        ),
     ])
 }
 

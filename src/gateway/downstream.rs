@@ -53,7 +53,7 @@ impl Story {
 /// The caller of one exchange.
 pub(super) struct Downstream<'a> {
     session: &'a mut ServerSession,
-    drain: Arc<Drain>,
+    drain: &'a Drain,
     request_id: &'a str,
     client_request_id: Option<&'a str>,
     limits: &'a [Limit],
@@ -74,7 +74,7 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 impl<'a> Downstream<'a> {
     pub(super) fn new(
         session: &'a mut ServerSession,
-        drain: &Arc<Drain>,
+        drain: &'a Drain,
         ids: (&'a str, Option<&'a str>),
         standings: (&'a [Limit], Vec<Standing>),
         is_stream: bool,
@@ -83,7 +83,7 @@ impl<'a> Downstream<'a> {
     ) -> Self {
         Self {
             session,
-            drain: Arc::clone(drain),
+            drain,
             request_id: ids.0,
             client_request_id: ids.1,
             limits: standings.0,
@@ -102,9 +102,9 @@ impl<'a> Downstream<'a> {
     pub(super) async fn watched<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
         tokio::pin!(work);
         let began = Instant::now();
+        let drain = self.drain;
         loop {
             let comment_at = self.silent_since + self.comment_after;
-            let drain = Arc::clone(&self.drain);
             tokio::select! {
                 biased;
                 done = &mut work => {

@@ -119,7 +119,7 @@ impl Call<'_> {
         let credential = candidate.credential.as_deref();
         let began = Instant::now();
         let call = Upstream::call(
-            &gateway.connector,
+            &gateway.pool,
             &gateway.egress,
             &offer.provider,
             credential,
@@ -157,7 +157,7 @@ impl Call<'_> {
         let first_byte_ms = millis_since(self.started);
         let kind = content_type(&upstream);
         let status = upstream.status();
-        upstream.release(&self.gateway.connector).await;
+        upstream.release(&self.gateway.pool).await;
         let is_json = kind
             .as_ref()
             .is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));

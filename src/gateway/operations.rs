@@ -122,7 +122,9 @@ impl Operations {
             let state = match availability {
                 Availability::Ready => Breaker::Closed,
                 Availability::OnTrial => Breaker::Probing,
-                Availability::Failing(_) | Availability::Cooling(_) => Breaker::Open,
+                Availability::Failing(_) | Availability::Limited(_) | Availability::Cooling(_) => {
+                    Breaker::Open
+                }
             };
             Some((offer.as_ref(), state))
         });
