@@ -4,7 +4,6 @@ mod document;
 mod extra;
 mod given;
 mod idor;
-mod timing;
 mod world;
 
 #[tokio::test]
