@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     Gateway,
@@ -128,7 +128,7 @@ impl Call<'_> {
         let ends = self.ends(&offer.provider);
         let upstream = self
             .downstream
-            .watched(timeout_at(ends, Box::pin(call)))
+            .watched(ends, Box::pin(call))
             .await?
             .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;
@@ -150,7 +150,7 @@ impl Call<'_> {
         let ends = self.ends(&candidate.offer.provider);
         let body = self
             .downstream
-            .watched(timeout_at(ends, upstream.whole()))
+            .watched(ends, upstream.whole())
             .await?
             .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;

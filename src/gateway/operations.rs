@@ -99,6 +99,8 @@ impl Operations {
         let now = self.clock.now();
         let view = self.view.load();
         self.show_breakers(&view, now);
+        let drift = i64::try_from(self.ledger.drift_nano_usd()).unwrap_or(i64::MAX);
+        self.metrics.quota_drift_nano_usd.set(drift);
         self.metrics.render(&Readings {
             holds_open: self.ledger.open_holds(),
             spool_bytes: self.spool.bytes(),

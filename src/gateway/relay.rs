@@ -119,7 +119,10 @@ impl Call<'_> {
         }
         let next = match at_once {
             Poll::Ready(failed) => failed,
-            Poll::Pending => self.downstream.watched(next).await?,
+            Poll::Pending => {
+                let next = self.downstream.watched(relay.ends, next).await?;
+                next.unwrap_or(Err(Failure::Timeout))
+            }
         };
         next.map_err(End::Failed)
     }
