@@ -4,9 +4,9 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{authenticate::Caller, refuse::Refusal, route::Size};
+use super::{authenticate::Caller, exchange::Exchange, refuse::Refusal, route::Size};
 use crate::{
-    base::{CredentialId, Moment, NanoUsd, RequestId, Tokens},
+    base::{CredentialId, Moment, NanoUsd, Tokens},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
     quota::{
         Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit, Meter,
@@ -56,13 +56,15 @@ impl From<Refusal> for NotAdmitted {
 /// Holds what the call may use.
 pub(super) async fn admit<'a>(
     ledger: &Ledger,
-    id: RequestId,
+    exchange: &Exchange,
     caller: &'a Caller,
     plan: &Plan,
     size: &Size,
-    now: Moment,
 ) -> Result<Admission<'a>, NotAdmitted> {
-    let applying = applying(&caller.grant.limits, plan);
+    let mut applying = applying(&caller.grant.limits, plan);
+    if let Some(once) = &exchange.once {
+        applying.to_mut().push(once.clone());
+    }
     let limits = &*applying;
     let bids: Vec<Bid> = plan
         .candidates
@@ -70,12 +72,13 @@ pub(super) async fn admit<'a>(
         .map(|candidate| bid(candidate, limits, size))
         .collect();
     let organization = caller.grant.organization_id;
+    let id = exchange.id;
     let ask = Ask {
         id,
         organization,
         limits,
         bids: &bids,
-        now,
+        now: exchange.began,
     };
     let decision = ledger.admit(ask).await.map_err(|unavailable| {
         // The ledger has said it once; a line for each call would flood the log of an outage.
@@ -100,7 +103,10 @@ pub(super) async fn admit<'a>(
             limit,
             wait,
             standings,
-        } => (reached(limits.get(limit), wait), standings),
+        } => (
+            denied(limits.get(limit), exchange.once.as_ref(), wait),
+            standings,
+        ),
         Decision::Full { wait } => {
             let model = requested_model(plan);
             (Refusal::ProvidersLimited { model, wait }, Vec::new())
@@ -162,6 +168,13 @@ fn requested_model(plan: &Plan) -> String {
         .first()
         .map(|first| first.offer.model.name.clone())
         .unwrap_or_default()
+}
+
+fn denied(limit: Option<&Limit>, once: Option<&Limit>, wait: Duration) -> Refusal {
+    match (limit, once) {
+        (Some(limit), Some(once)) if limit.id == once.id => Refusal::Duplicate,
+        (limit, _) => reached(limit, wait),
+    }
 }
 
 fn reached(limit: Option<&Limit>, wait: Duration) -> Refusal {

@@ -4,7 +4,10 @@
 //! admits nothing (`degraded.rs` says what an operator may loosen).
 
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, sleep, timeout_at},
 };
+use uuid::Uuid;
 
 use super::{
     Actual, Ask, Bid, Hold, Limit, Settings,
@@ -152,6 +156,12 @@ pub struct Ledger {
     pub(super) is_complaining: AtomicBool,
     pub(super) misses_books: AtomicBool,
     local: LocalShare,
+    /// By how much counters of money were off when they were last compared.
+    pub(super) drift: AtomicU64,
+    /// The other proxies know of this one, so none lowers what it holds.
+    pub(super) is_known: AtomicBool,
+    /// The limit the last round of reconciling came to.
+    pub(super) reconciled_to: Mutex<Uuid>,
 }
 
 /// What `run` reads.
@@ -236,6 +246,9 @@ impl Ledger {
             is_complaining: AtomicBool::new(false),
             misses_books: AtomicBool::new(false),
             local: LocalShare::default(),
+            drift: AtomicU64::new(0),
+            is_known: AtomicBool::new(true),
+            reconciled_to: Mutex::default(),
         })
     }
 
@@ -265,6 +278,7 @@ impl Ledger {
     /// Asks Redis.
     pub(super) async fn admit_exactly(&self, ask: Ask<'_>) -> Result<Decision, Unavailable> {
         let form = Form::new(ask.id, ask.organization, ask.limits, ask.bids);
+        let _passing = self.desk.watch.pass();
         match self.ask(&form, ask.now).await {
             Ok(Answer::Held {
                 bid,
@@ -321,12 +335,14 @@ impl Ledger {
             return self.adjust_nothing(hold, limits, bids, now).await;
         };
         let failed = spent.after(account.failed);
+        let _passing = self.desk.watch.pass();
         let mut form = Form::new(hold.id(), account.organization, limits, bids);
         form.move_from(*spent, failed);
         for _ in 0..2 {
             match self.ask(&form, now).await? {
                 Answer::Held { bid, epoch, .. } => {
-                    self.desk.moved(hold.id(), form.charges(bid), failed);
+                    let charges = form.charges(bid);
+                    self.desk.moved(hold.id(), charges, failed, &self.calendar);
                     self.assert_if_other_than(epoch, hold.id()).await?;
                     return Ok(Adjusted::Held { bid });
                 }
@@ -409,7 +425,7 @@ impl Ledger {
         if limits.is_empty() {
             return Ok(Vec::new());
         }
-        let form = Form::new(RequestId(uuid::Uuid::nil()), organization, limits, &[]);
+        let form = Form::new(RequestId(Uuid::nil()), organization, limits, &[]);
         match self.ask(&form, now).await? {
             Answer::Denied { standings, .. } | Answer::Held { standings, .. } => Ok(standings),
             Answer::Full { .. } | Answer::TooLarge { .. } | Answer::Unknown => {
@@ -516,7 +532,8 @@ impl Ledger {
     ) -> Result<Result<Answer, Obstacle>, Unavailable> {
         let link = self.link().await?;
         let epoch = self.epoch.load_full();
-        if !epoch.is_ready || epoch.server != link.server {
+        let is_known = self.is_known.load(Ordering::Acquire);
+        if !is_known || !epoch.is_ready || epoch.server != link.server {
             return Ok(Err(Obstacle::Epoch));
         }
         let call = self.write_admission(form, &epoch, now);
@@ -538,7 +555,9 @@ impl Ledger {
 
     /// Undoes an admission that may have happened. An adjustment is not undone: its hold is settled anyway.
     fn regret(&self, form: &Form<'_>) {
-        if !form.is_move() && !form.bids.is_empty() {
+        if form.is_move() {
+            self.desk.watch.doubt(form.id);
+        } else if !form.bids.is_empty() {
             self.desk.void(form.organization, form.id);
         }
     }
@@ -602,10 +621,7 @@ impl Ledger {
 
     pub(super) fn heard(&self) {
         self.breaker.heard();
-        if self
-            .is_complaining
-            .swap(false, std::sync::atomic::Ordering::Relaxed)
-        {
+        if self.is_complaining.swap(false, Ordering::Relaxed) {
             tracing::info!("redis answers again");
         }
     }
@@ -618,10 +634,7 @@ impl Ledger {
             RedisError::Unreachable(_) => self.breaker.failed(),
             RedisError::Address(_) | RedisError::Refused(_) | RedisError::Garbled => {}
         }
-        if !self
-            .is_complaining
-            .swap(true, std::sync::atomic::Ordering::Relaxed)
-        {
+        if !self.is_complaining.swap(true, Ordering::Relaxed) {
             tracing::warn!(error = &error as &dyn std::error::Error, "redis fails");
         }
         Unavailable::Redis(error)

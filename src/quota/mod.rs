@@ -14,11 +14,14 @@ mod desk;
 mod form;
 mod hold;
 mod ledger;
+mod lost;
+mod reconcile;
 mod seed;
 mod slices;
 mod slicing;
 mod store;
 mod upkeep;
+mod watch;
 
 use serde::Deserialize;
 
@@ -83,6 +86,8 @@ pub struct Settings {
     pub when_away: WhenAway,
     /// Among how many proxies rates are shared while Redis is away.
     pub proxies: u64,
+    /// How often counters of days and months are held against the books, in milliseconds.
+    pub reconcile_ms: u64,
 }
 
 impl Default for Settings {
@@ -95,6 +100,7 @@ impl Default for Settings {
             most_sliced: 4_096,
             when_away: WhenAway::Refuse,
             proxies: 1,
+            reconcile_ms: 60_000,
         }
     }
 }
