@@ -121,7 +121,8 @@ begin
         sum(reasoning_tokens), sum(cost_nano_usd), sum(saved_nano_usd), sum(duration_ms), sum(first_byte_ms), count(first_byte_ms)
     from operations.usage_entries
     where at >= day and at < day + interval '1 day'
-    group by 1, 2, 3, 4, 5, 6, 7, 8;
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+    order by 2;
     perform operations.fold_usage(10000000);
 end
 $$;

@@ -60,7 +60,7 @@ def questions(known):
             ask.append((f"usage of one {narrow} by {by} and month", lambda narrow=narrow, by=by: at(
                 usage, group_by=by, interval="month")(**{fields[narrow]: known.one(narrow)}, **whole())))
     for tier in ("free", "paid"):
-        ask.append((f"usage of {tier} offers by key", lambda tier=tier: at(usage, group_by="key", tier=tier)(**period(31))))
+        ask.append((f"usage of {tier} offers by key", lambda tier=tier: at(usage, group_by="key", tier=tier)(**period(14))))
         ask.append((f"usage of {tier} offers by key and day", lambda tier=tier: at(
             usage, group_by="key", interval="day", tier=tier)(**period(90))))
         ask.append((f"usage of a provider's {tier} offers by day in Berlin", lambda tier=tier: at(
@@ -74,7 +74,7 @@ def questions(known):
         ask.append((f"everybody's usage by {by} and day", lambda by=by: at(platform, group_by=by, interval="day")(
             **period(90))))
     ask.append(("everybody's usage of a model by organization", lambda: at(platform, group_by="organization")(
-        model_id=known.one("model"), **period(90))))
+        model_id=known.one("model"), **period(31))))
     ask.append(("one organization's usage, by the platform", lambda: at(
         platform, group_by="key", organization_id=known.organization)(**period(90))))
     for narrow in fields:

@@ -2,10 +2,12 @@
 
 pub mod store;
 
+mod bounds;
 mod question;
 mod walk;
 
-pub use question::{NotAnswered, Period, Question, Whose};
+pub use bounds::{Bound, NotAnswered};
+pub use question::{Period, Question, Whose};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -7,7 +7,9 @@ use super::{
 use crate::base::Moment;
 
 /// How many rows of the roll-ups a page adds up that may be short; it ends with the step that gets there.
-const MOST_READ: u64 = 20_000;
+const MOST_READ: u64 = 10_000;
+/// How many rows of whole calls are looked through for one of a tier: two in three may be of the other.
+const LOOKED_THROUGH: u64 = 3;
 /// How many times as many steps as before are looked at next, at most: the first ones may be emptier than the others.
 const GROWTH: u64 = 4;
 /// More steps than any period has.
@@ -39,6 +41,18 @@ pub(super) struct Walk {
     steps: u64,
     rows: u64,
     read: u64,
+    weight: u64,
+}
+
+/// What a stretch came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// The moment up to which it was looked at.
+    pub reached: Moment,
+    /// How many rows it has.
+    pub rows: usize,
+    /// How many rows of the roll-ups were added up for them.
+    pub read: u64,
 }
 
 impl Walk {
@@ -57,6 +71,10 @@ impl Walk {
             steps: 0,
             rows: 0,
             read: 0,
+            weight: match question.filters.tier {
+                Some(_) if !question.is_total() => LOOKED_THROUGH,
+                _ => 1,
+            },
         }
     }
 
@@ -95,12 +113,12 @@ impl Walk {
         enough.min(bearable).min(GROWTH * self.steps)
     }
 
-    /// Notes what `stretch` came to: up to which moment it reached, how many rows it had and how many were added up.
-    pub(super) fn saw(&mut self, stretch: Stretch, reached: Moment, rows: usize, read: u64) {
-        self.at = reached;
+    /// Notes what `stretch` came to.
+    pub(super) fn saw(&mut self, stretch: Stretch, seen: Seen) {
+        self.at = seen.reached;
         self.steps += u64::try_from(stretch.steps).unwrap_or_default();
-        self.rows += u64::try_from(rows).unwrap_or_default();
-        self.read += read;
+        self.rows += u64::try_from(seen.rows).unwrap_or_default();
+        self.read += seen.read * self.weight;
     }
 
     /// Says whether `stretch` was the whole period, so that its total is the report's.
@@ -145,7 +163,8 @@ fn first(question: &Question) -> u64 {
     match question.by {
         _ if question.interval == Interval::None => ALL,
         Dimension::None if question.is_total() => ALL,
-        Dimension::None | Dimension::Tier => 16,
+        _ if !question.is_total() => 1,
+        Dimension::Tier => 16,
         Dimension::Provider | Dimension::Group => 4,
         _ => 1,
     }
@@ -190,17 +209,18 @@ mod tests {
     fn lengths(walk: &mut Walk, rows: usize, read: u64) -> Vec<i32> {
         let mut lengths = Vec::new();
         while let Some(stretch) = walk.next() {
-            let steps = usize::try_from(stretch.steps).unwrap();
             let left = walk.end.since(stretch.from).as_secs() / DAY.as_secs();
-            let steps = steps.min(usize::try_from(left).unwrap());
-            let reached = stretch.from.plus(DAY * u32::try_from(steps).unwrap());
-            let found = (steps * rows).min(usize::try_from(stretch.take).unwrap());
-            walk.saw(
-                stretch,
-                reached,
-                found,
-                read * u64::try_from(steps).unwrap(),
-            );
+            let steps = u32::try_from(left)
+                .unwrap()
+                .min(u32::try_from(stretch.steps).unwrap());
+            let found = (usize::try_from(steps).unwrap() * rows)
+                .min(usize::try_from(stretch.take).unwrap());
+            let seen = Seen {
+                reached: stretch.from.plus(DAY * steps),
+                rows: found,
+                read: read * u64::from(steps),
+            };
+            walk.saw(stretch, seen);
             lengths.push(stretch.steps);
         }
         lengths
@@ -235,8 +255,8 @@ mod tests {
             },
         );
 
-        assert_eq!(lengths(&mut page, 1, 8_000), [1, 1, 1]);
-        assert_eq!(lengths(&mut file, 1, 8_000), [1, 4, 20, 76]);
+        assert_eq!(lengths(&mut page, 1, 4_000), [1, 1, 1]);
+        assert_eq!(lengths(&mut file, 1, 4_000), [1, 4, 20, 76]);
         assert_eq!(
             page.cut(&mut Vec::new()),
             Some(Place {
@@ -256,7 +276,14 @@ mod tests {
             let mut walk = Walk::of(&question, cut(100));
             let stretch = walk.next().unwrap();
 
-            walk.saw(stretch, question.period.to, 90, 90);
+            walk.saw(
+                stretch,
+                Seen {
+                    reached: question.period.to,
+                    rows: 90,
+                    read: 90,
+                },
+            );
 
             assert!(walk.is_whole(stretch, &question));
             assert_eq!(walk.next(), None);
@@ -275,7 +302,14 @@ mod tests {
         };
         let mut walk = Walk::of(&of_keys, cut(3));
         let stretch = walk.next().unwrap();
-        walk.saw(stretch, from.plus(DAY * 2), 4, 4);
+        walk.saw(
+            stretch,
+            Seen {
+                reached: from.plus(DAY * 2),
+                rows: 4,
+                read: 4,
+            },
+        );
 
         let within = walk.cut(&mut vec![row(0), row(1), row(1), row(1)]).unwrap();
         assert_eq!((within.at, within.skip), (Some(from.plus(DAY)), 2));

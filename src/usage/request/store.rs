@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many calls one page may look through: a filter that few calls fit must not cost a minute.
-const LOOKED_THROUGH: i64 = 1_000;
+const LOOKED_THROUGH: i64 = 500;
 
 /// A row of the books.
 #[derive(FromRow)]
@@ -123,7 +123,7 @@ pub async fn find(tx: &mut OrgTx, id: RequestId) -> Result<Option<Entry>, StoreE
 
 /// Returns a page of calls of this transaction's organization.
 ///
-/// One page looks through a thousand calls at most: it may be short, or empty, and still lead to another.
+/// One page looks through five hundred calls at most: it may be short, or empty, and still lead to another.
 ///
 /// # Errors
 /// When Postgres does not answer.

@@ -1,13 +1,18 @@
 //! Reports out of the roll-ups.
 
-use std::collections::{BTreeSet, HashMap};
+mod names;
+
+pub use names::{all_names, names};
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use self::names::platform_names;
 use super::{
     Amounts, Cut, Dimension, Interval, Question, Report, Row, Whose,
-    walk::{Stretch, Walk},
+    walk::{Seen, Stretch, Walk},
 };
 use crate::{
     base::{Moment, NanoUsd, UserId},
@@ -172,9 +177,12 @@ async fn answer(
             break;
         };
         let found: Vec<Row> = lines.map(Row::from).collect();
-        let reached = total.bucket.map_or(question.period.to, Moment::from);
-        let read = u64::try_from(total.read).unwrap_or_default();
-        walk.saw(part, reached, found.len(), read);
+        let seen = Seen {
+            reached: total.bucket.map_or(question.period.to, Moment::from),
+            rows: found.len(),
+            read: u64::try_from(total.read).unwrap_or_default(),
+        };
+        walk.saw(part, seen);
         if walk.is_whole(part, question) {
             whole = Some(total.amounts());
         }
@@ -235,46 +243,6 @@ impl Report {
     }
 }
 
-/// Returns what values of a dimension are called, as far as this transaction's organization may know.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn names(
-    conn: &mut Conn,
-    dimension: Dimension,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, String>, StoreError> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query!(
-        r#"select id as "id!", name as "name!" from operations.usage_names($1, $2)"#,
-        word(dimension),
-        ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
-}
-
-async fn platform_names(
-    conn: &mut Conn,
-    dimension: Dimension,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, String>, StoreError> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query!(
-        r#"select id as "id!", name as "name!" from operations.platform_usage_names($1, $2)"#,
-        word(dimension),
-        ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
-}
-
 fn word(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::None => "none",
@@ -314,28 +282,4 @@ pub async fn is_member(tx: &mut OrgTx, user: UserId) -> Result<bool, StoreError>
     .fetch_one(&mut **tx)
     .await?;
     Ok(is_member)
-}
-
-/// Returns what all sorts of things are called, as far as this transaction's organization may know.
-///
-/// # Errors
-/// When Postgres does not answer.
-pub async fn all_names(
-    tx: &mut OrgTx,
-    wanted: &BTreeSet<(Dimension, Uuid)>,
-) -> Result<HashMap<Uuid, String>, StoreError> {
-    let dimensions: Vec<_> = wanted.iter().map(|(by, _)| word(*by).to_owned()).collect();
-    let ids: Vec<_> = wanted.iter().map(|(_, id)| *id).collect();
-    let rows = sqlx::query!(
-        r#"select n.id as "id!", n.name as "name!"
-        from (
-            select w.dimension, array_agg(w.id) as ids from unnest($1::text[], $2::uuid[]) w (dimension, id) group by 1
-        ) w
-        cross join lateral operations.usage_names(w.dimension, w.ids) n"#,
-        &dimensions,
-        &ids,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
 }
