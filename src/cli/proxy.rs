@@ -189,6 +189,7 @@ impl Plane {
         let keys = Keys::new(key_settings(config), postgres.clone(), clock.clone());
         keys.recall();
         let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
+        let switch_news = feed.subscribe();
         let source = source(config, &postgres, &clock)?;
         let view = snapshot::open(&source).await;
         let books = Arc::new(PostgresBooks::new(postgres.clone()));
@@ -216,6 +217,8 @@ impl Plane {
         };
         plane.until_stopped("catalog", snapshot::follow(view, source, catalog_news));
         plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
+        let switch = Arc::clone(&ledger).follow_switch(postgres.clone(), switch_news);
+        plane.until_stopped("limits switch", switch);
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres);
         plane.beat(beats);

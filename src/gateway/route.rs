@@ -26,7 +26,8 @@ pub(super) struct Size {
 impl Size {
     /// Measures a call; a caller that sets no output limit is given one when a hard limit depends on it.
     pub(super) fn of(ask: &Ask, endpoint: Endpoint, grant: &Grant) -> Self {
-        let needs_bound = grant.limits.iter().any(Limit::needs_bounded_output);
+        let needs_bound =
+            grant.limits_enforced && grant.limits.iter().any(Limit::needs_bounded_output);
         let injected_output = (endpoint.writes() && needs_bound && ask.requested_output.is_none())
             .then_some(grant.default_max_output_tokens);
         let per_choice = ask

@@ -208,6 +208,13 @@ impl Booking {
         Ok(place)
     }
 
+    /// Makes the hold as small as `bid`, which the call takes at most from now on.
+    pub(super) fn refund(&self, limits: &[Limit], bid: Bid) {
+        if let Some(hold) = &self.hold {
+            self.books.ledger.refund(hold, limits, bid);
+        }
+    }
+
     /// Books the call with what it truly used.
     pub(super) fn finish(&mut self, finish: Finish, status: u16, tally: &Tally) -> Receipt {
         let cost = failed_cost(&self.intent.0.attempts) + self.price.of(&tally.usage);

@@ -83,6 +83,15 @@ impl PostgresBooks {
     }
 }
 
+/// Returns whether limits are enforced.
+pub(super) async fn is_enforced(postgres: &Postgres) -> Result<bool, StoreError> {
+    let mut conn = postgres.acquire().await?;
+    let is_on = sqlx::query_scalar!("select is_on from platform.switches where name = 'limits'")
+        .fetch_optional(&mut *conn)
+        .await?;
+    Ok(is_on.unwrap_or(true))
+}
+
 #[async_trait]
 impl Books for PostgresBooks {
     async fn spent(

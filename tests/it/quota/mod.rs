@@ -25,7 +25,7 @@ use synaxis::{
     },
     quota::{
         Actual, Ask, Bid, Books, BooksAway, Charge, Decision, Enforcement, Hold, Ledger, Limit,
-        Meter, Mode, Scripts, Settings, Span, Standing, Subject, Unavailable, Window,
+        Meter, Mode, Policy, Scripts, Settings, Span, Standing, Subject, Unavailable, Window,
     },
     store::redis::{Redis, Settings as RedisSettings},
 };
@@ -187,6 +187,7 @@ impl TestProxy {
 pub struct Tenant {
     pub organization: OrganizationId,
     pub limits: Vec<Limit>,
+    pub policy: Policy,
 }
 
 impl Tenant {
@@ -205,6 +206,7 @@ impl Tenant {
         Self {
             organization,
             limits: limits.collect(),
+            policy: Policy::default(),
         }
     }
 
@@ -229,6 +231,7 @@ impl Tenant {
             limits: &self.limits,
             bids,
             now,
+            policy: self.policy,
         };
         proxy.ledger.admit(ask).await
     }
