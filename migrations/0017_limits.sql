@@ -17,8 +17,15 @@ insert into platform.switches (name, is_on) values ('limits', true);
 call platform.keep_updated_at('platform.switches');
 create trigger announce after insert or update or delete on platform.switches
     for each statement execute function platform.announce_statement('switch');
-grant select on platform.switches to synaxis_proxy, synaxis_admin;
-grant update (is_on) on platform.switches to synaxis_admin;
+grant select, update (is_on) on platform.switches to synaxis_admin;
+
+-- Says whether limits are enforced, for proxies, who read no table.
+create function platform.limits_enforced() returns boolean
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select s.is_on from platform.switches s where s.name = 'limits'), true)
+$$;
+alter function platform.limits_enforced() owner to synaxis_definer;
+grant execute on function platform.limits_enforced() to synaxis_proxy;
 
 -- The limits of an organization's own provider keys: they hold for every caller whose call goes out with one.
 create function operations.limits_of_credentials(organization uuid) returns jsonb

@@ -1,6 +1,7 @@
 //! What the ledger promises, against a real Redis.
 
 mod admission;
+mod degraded;
 mod ends;
 mod loss;
 mod proof;
