@@ -4,6 +4,8 @@ pub mod limit;
 
 pub mod estimate;
 
+mod usual;
+
 mod calendar;
 mod clock;
 mod counter;
@@ -33,6 +35,8 @@ pub use hold::{Counters, Hold};
 pub use ledger::Ledger;
 pub use limit::{Actual, Enforcement, Limit, Meter, Mode, Subject, Window};
 pub use script::Scripts;
+pub use usual::{Habit, Usual};
+
 pub use store::{Books, BooksAway, PostgresBooks, Span, now_of};
 
 use crate::base::{Moment, OrganizationId, RequestId};

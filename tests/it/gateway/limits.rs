@@ -3,8 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use synaxis::base::tasks::Tasks;
 
-use crate::stack::{Setup, TestStack, eventually, people::Key, provider::Provider};
+use crate::stack::{
+    Setup, TestStack, eventually,
+    people::{Answer, Key},
+    provider::Provider,
+};
 
 /// What the key's limits have left, in their order.
 async fn remaining(key: &Key) -> Vec<u64> {
@@ -168,6 +173,30 @@ async fn a_limit_of_an_organizations_own_provider_key_holds_for_all_its_callers(
 }
 
 #[tokio::test]
+async fn a_soft_limit_holds_what_answers_usually_are() {
+    let stack = TestStack::start().await;
+    let key = stack.key().with("tpm", 100_000).mint();
+    let mut body = crate::stack::people::chat("hi");
+    body["max_tokens"] = json!(2_000);
+
+    let first = key.post("/chat/completions", &body).await;
+    stack.booked(1).await;
+    eventually("the first is settled", async || {
+        99_900 < remaining(&key).await[0]
+    })
+    .await;
+    let before = remaining(&key).await[0];
+    let second = key.post("/chat/completions", &body).await;
+
+    let left = |answer: &Answer| -> u64 {
+        let left = answer.header("x-ratelimit-remaining-tokens");
+        left.parse().expect("a number")
+    };
+    assert!(100_000 - left(&first) > 500, "{}", left(&first));
+    assert!(before - left(&second) < 200, "{before} {}", left(&second));
+}
+
+#[tokio::test]
 async fn what_a_stream_says_at_its_start_it_did_not_read_comes_back_before_its_end() {
     let stack = TestStack::start().await;
     let slow = Provider::start("claude");
@@ -192,7 +221,7 @@ async fn what_a_stream_says_at_its_start_it_did_not_read_comes_back_before_its_e
     })
     .await;
 
-    let streaming = tokio::spawn({
+    let streaming = Tasks::default().spawn("streaming", {
         let (key, body) = (key.clone(), body.clone());
         async move { key.post("/messages", &body).await }
     });
