@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod orgs;
 pub mod proxy;
 pub mod simulate;
+pub mod spool;
 pub mod stop;
 pub mod users;
 
@@ -67,6 +68,9 @@ enum Command {
         after_help = "Example: synaxis audit verify --checkpoints /var/lib/synaxis/checkpoints"
     )]
     Audit(audit::AuditArgs),
+    /// Look at what could not be booked, and book it again
+    #[command(after_help = "Example: synaxis spool letters")]
+    Spool(spool::SpoolArgs),
     /// Make and list tenants
     #[command(after_help = "Example: synaxis orgs create --name Acme --json")]
     Orgs(orgs::OrgsArgs),
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => migrate::run(&args, &cli.config),
         Command::Catalog(args) => catalog::run(&args, &cli.config),
         Command::Audit(args) => audit::run(&args, &cli.config),
+        Command::Spool(args) => spool::run(&args, &cli.config),
         Command::Orgs(args) => orgs::run(&args, &cli.config),
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use async_trait::async_trait;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
@@ -27,17 +28,18 @@ use crate::{
         operations::Operations,
     },
     keys::Keys,
-    quota::{Ledger, PostgresBooks},
+    quota::{Actual, Ledger, PostgresBooks},
     routing::Health,
     snapshot::{self, LastGood, Source, View},
     store::{
         feed::Feed,
         nodes,
         postgres::{Postgres, Role},
+        proxies::Proxies,
         redis::Redis,
     },
     telemetry::{self, Registry},
-    usage::{Flusher, Spool},
+    usage::{Flusher, Holds, Leases, Lost, NotEnded, Spool, Sweeper},
 };
 
 /// The sections the proxy reads.
@@ -193,6 +195,7 @@ impl Plane {
         let source = source(config, &postgres, &clock)?;
         let view = snapshot::open(&source).await;
         let books = Arc::new(PostgresBooks::new(postgres.clone()));
+        let redis = Redis::connect(&config.redis)?;
         let parts = Parts {
             settings: config.proxy.clone(),
             clock: clock.clone(),
@@ -200,16 +203,19 @@ impl Plane {
             view: Arc::clone(&view),
             health: Arc::clone(&source.health),
             egress: Arc::new(Guard::new(config.egress.clone(), clock.clone())),
-            ledger: Ledger::new(config.quota.clone(), Redis::connect(&config.redis)?, books),
+            ledger: Ledger::new(config.quota.clone(), redis.clone(), books),
             spool: Spool::open(&config.usage, &clock)?,
             metrics: Metrics::new(&Registry::new())?,
             drain: Arc::clone(&drain),
         };
         let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
         let beats = (postgres.clone(), clock, Arc::clone(&view));
+        let operations = Arc::new(Operations::of(&parts));
+        let gateway = Gateway::new(parts);
+        let close_unused = gateway.close_unused();
         let plane = Self {
-            operations: Arc::new(Operations::of(&parts)),
-            edge: Arc::new(Edge::new(Gateway::new(parts), connections.clone())),
+            operations,
+            edge: Arc::new(Edge::new(gateway, connections.clone())),
             drain,
             tasks,
             connections,
@@ -219,8 +225,9 @@ impl Plane {
         plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
         let switch = Arc::clone(&ledger).follow_switch(postgres.clone(), switch_news);
         plane.until_stopped("limits switch", switch);
+        plane.until_stopped("pool", close_unused);
         plane.keep_news(feed, keys);
-        plane.keep_books(ledger, spool, postgres);
+        plane.keep_books(ledger, spool, postgres, redis);
         plane.beat(beats);
         Ok(plane)
     }
@@ -281,13 +288,33 @@ impl Plane {
         self.tasks.spawn("beat", beat);
     }
 
-    fn keep_books(&self, ledger: Arc<Ledger>, spool: Arc<Spool>, postgres: Postgres) {
+    fn keep_books(&self, ledger: Arc<Ledger>, spool: Arc<Spool>, postgres: Postgres, redis: Redis) {
         let booked = Arc::clone(&ledger);
-        let flusher = Flusher::new(spool);
+        let holds: Arc<dyn Holds> = Arc::new(HeldBy(Arc::clone(&ledger)));
+        let proxies = Arc::new(Proxies::new(redis.clone()));
+        let leases = Leases::new(redis);
+        let process = spool.boot();
+        let sweeper = Sweeper::new(
+            Arc::clone(&spool),
+            leases.clone(),
+            Arc::clone(&proxies),
+            Arc::clone(&holds),
+        );
+        self.tasks
+            .spawn("sweeper", sweeper.run(postgres.clone(), self.stopped()));
+        let flusher = Flusher::new(spool).with_leases(leases, Arc::clone(&proxies), holds);
         let on_booked = move |id| booked.booked(id);
         self.tasks
             .spawn("flusher", flusher.run(postgres, on_booked, self.stopped()));
-        self.tasks.spawn("ledger", ledger.run(self.stopped()));
+        self.tasks.spawn(
+            "reconciler",
+            Arc::clone(&ledger).reconcile(process, Arc::clone(&proxies), self.stopped()),
+        );
+        let stopped = self.stopped();
+        self.tasks.spawn("ledger", async move {
+            Arc::clone(&ledger).run(stopped).await;
+            ledger.leave(process, &proxies).await;
+        });
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
@@ -376,6 +403,32 @@ impl Plane {
         if !self.tasks.wait(LAST_WORDS).await {
             tracing::warn!("background work did not end in time");
         }
+    }
+}
+
+/// The ledger, as the books' own people know it.
+struct HeldBy(Arc<Ledger>);
+
+impl std::fmt::Debug for HeldBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HeldBy")
+    }
+}
+
+#[async_trait]
+impl Holds for HeldBy {
+    async fn end(&self, calls: &[Lost]) -> Result<(), NotEnded> {
+        let calls = calls.iter().map(|call| {
+            let used = Actual {
+                requests: 1,
+                input: call.input.0,
+                output: call.output.0,
+                cost_nano_usd: call.cost.0,
+            };
+            (call.organization, call.id, used)
+        });
+        let ended = self.0.end_lost(calls).await;
+        ended.map_err(|error| NotEnded(error.into()))
     }
 }
 

@@ -53,6 +53,11 @@ pub(super) fn of_keys(keys: &keys::Settings) -> Vec<Fault> {
         Fault::unless_within("cache_entries", keys.cache_entries, 1..=1_000_000_000),
         Fault::unless_within("concurrent_lookups", keys.concurrent_lookups, 1..=10_000),
         Fault::unless_within("lookup_timeout_ms", keys.lookup_timeout_ms, 1..=60_000),
+        Fault::unless_within(
+            "guesses_per_minute",
+            u64::from(keys.guesses_per_minute),
+            0..=1_000_000,
+        ),
     ])
 }
 
@@ -101,6 +106,7 @@ pub(super) fn of_quota(quota: &quota::Settings) -> Vec<Fault> {
             u64::from(quota.reserve_permille),
             0..=10,
         ),
+        Fault::unless_within("reconcile_ms", quota.reconcile_ms, 500..=86_400_000),
         Fault::unless_within("most_sliced", u64::from(quota.most_sliced), 0..=100_000),
         patience,
     ])
@@ -120,6 +126,13 @@ pub(super) fn of_usage(usage: &usage::Settings) -> Vec<Fault> {
         Fault::unless_within("sync_ms", usage.sync_ms, 1..=60_000),
         Fault::unless_within("flush_ms", usage.flush_ms, 1..=60_000),
         Fault::unless_within("batch", usage.batch, 1..=100_000),
+        Fault::unless_within("most_leases", usage.most_leases, 0..=1_000_000),
+        // A proxy is heard every second, also when it is busy.
+        Fault::unless_within(
+            "abandon_after_ms",
+            usage.abandon_after_ms,
+            2_000..=86_400_000,
+        ),
         cap,
     ])
 }

@@ -4,10 +4,13 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{authenticate::Caller, refuse::Refusal, route::Size, settle::price_of};
+use super::{
+    authenticate::Caller, exchange::Exchange, refuse::Refusal, route::Size, settle::price_of,
+};
 use crate::{
-    base::{CredentialId, Moment, NanoUsd, RequestId, Tokens, Usage},
+    base::{CredentialId, Moment, NanoUsd, Tokens, Usage},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
+    keys::Grant,
     quota::{
         Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit, Meter,
         Mode, Policy, Remark, Standing, Subject, Window,
@@ -58,31 +61,26 @@ impl From<Refusal> for NotAdmitted {
 /// Holds what the call may use.
 pub(super) async fn admit<'a>(
     ledger: &Ledger,
-    id: RequestId,
+    exchange: &Exchange,
     caller: &'a Caller,
     plan: &Plan,
     size: &Size,
-    now: Moment,
 ) -> Result<Admission<'a>, NotAdmitted> {
     let grant = &caller.grant;
-    let applying = applying(&grant.limits, plan);
+    let mut applying = applying(&grant.limits, plan);
+    if let Some(once) = &exchange.once {
+        applying.to_mut().push(once.clone());
+    }
     let limits = &*applying;
-    let bids: Vec<Bid> = plan
-        .candidates
-        .iter()
-        .map(|candidate| bid(candidate, limits, &grant.limits, &Cost::of(candidate), size))
-        .collect();
-    let organization = grant.organization_id;
+    let bids = bids(plan, limits, &grant.limits, size);
+    let id = exchange.id;
     let ask = Ask {
         id,
-        organization,
+        organization: grant.organization_id,
         limits,
         bids: &bids,
-        now,
-        policy: Policy {
-            is_enforced: grant.limits_enforced,
-            shares_when_away: grant.shares_when_away,
-        },
+        now: exchange.began,
+        policy: policy(grant),
     };
     let decision = ledger.admit(ask).await.map_err(|unavailable| {
         // The ledger has said it once; a line for each call would flood the log of an outage.
@@ -109,7 +107,10 @@ pub(super) async fn admit<'a>(
             limit,
             wait,
             standings,
-        } => (reached(limits.get(limit), wait), standings),
+        } => (
+            denied(limits.get(limit), exchange.once.as_ref(), wait),
+            standings,
+        ),
         Decision::Full { wait } => {
             let model = requested_model(plan);
             (Refusal::ProvidersLimited { model, wait }, Vec::new())
@@ -123,6 +124,21 @@ pub(super) async fn admit<'a>(
             standings,
         },
     })
+}
+
+/// Returns what each of the plan's candidates would take.
+fn bids(plan: &Plan, limits: &[Limit], all: &[Limit], size: &Size) -> Vec<Bid> {
+    let candidates = plan.candidates.iter();
+    candidates
+        .map(|candidate| bid(candidate, limits, all, &Cost::of(candidate), size))
+        .collect()
+}
+
+fn policy(grant: &Grant) -> Policy {
+    Policy {
+        is_enforced: grant.limits_enforced,
+        shares_when_away: grant.shares_when_away,
+    }
 }
 
 /// Returns the limits that hold for a plan whichever candidate answers: a key's limit of one model, when that model
@@ -173,6 +189,13 @@ fn requested_model(plan: &Plan) -> String {
         .first()
         .map(|first| first.offer.model.name.clone())
         .unwrap_or_default()
+}
+
+fn denied(limit: Option<&Limit>, once: Option<&Limit>, wait: Duration) -> Refusal {
+    match (limit, once) {
+        (Some(limit), Some(once)) if limit.id == once.id => Refusal::Duplicate,
+        (limit, _) => reached(limit, wait),
+    }
 }
 
 fn reached(limit: Option<&Limit>, wait: Duration) -> Refusal {

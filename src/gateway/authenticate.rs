@@ -42,7 +42,7 @@ pub(super) async fn authenticate(
     let credential = find_credential(headers)?.ok_or(Refusal::UnknownKey)?;
     let grant = match keys.find_cached(credential) {
         Some(grant) => grant,
-        None => Box::pin(keys.lookup(credential))
+        None => Box::pin(keys.lookup_from(credential, address))
             .await
             .map_err(|missing| match missing {
                 NoGrant::Unknown => Refusal::UnknownKey,

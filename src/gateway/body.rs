@@ -27,8 +27,9 @@ impl BodyBounds {
     }
 }
 
-/// What is set aside before the first byte, whatever length a caller claims.
-const FIRST_ALLOCATION: usize = 1024 * 1024;
+/// What is set aside at most when the first bytes have come, whatever length a caller claims. Memory nothing was
+/// written to costs nothing; a body that outgrows it is copied.
+const FIRST_ALLOCATION: usize = 4 * 1024 * 1024;
 
 /// Reads the whole body.
 pub(super) async fn read(

@@ -20,6 +20,7 @@ use super::{
     forward::Call,
     framing, head, local,
     metrics::EndedCall,
+    once,
     path::{self, Target},
     raw,
     refuse::Refusal,
@@ -74,6 +75,7 @@ pub(super) async fn serve(
     if target.reaches_a_provider() && !caller.grant.is_scoped_for(exchange.endpoint.name()) {
         return Err(Refusal::ScopeDenied);
     }
+    exchange.once = once::of(&head.headers, caller.grant.api_key_id);
     // Boxed, but for the usual one: a future is as large as its largest path, and each call moves it.
     match target {
         Target::Call(_) => model_call(gateway, session, exchange, &caller).await,
@@ -179,7 +181,7 @@ async fn let_in<'a>(
     let view = gateway.view.load_full();
     let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
     let ledger = &gateway.books.ledger;
-    let admission = admit(ledger, exchange.id, caller, &plan, &size, now).await;
+    let admission = admit(ledger, exchange, caller, &plan, &size).await;
     let admission = admission.map_err(|denied| exchange.denied(denied))?;
     Ok(Admitted {
         ask,

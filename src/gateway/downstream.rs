@@ -53,7 +53,7 @@ impl Story {
 /// The caller of one exchange.
 pub(super) struct Downstream<'a> {
     session: &'a mut ServerSession,
-    drain: Arc<Drain>,
+    drain: &'a Drain,
     request_id: &'a str,
     client_request_id: Option<&'a str>,
     limits: &'a [Limit],
@@ -84,7 +84,7 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 impl<'a> Downstream<'a> {
     pub(super) fn new(
         session: &'a mut ServerSession,
-        drain: &Arc<Drain>,
+        drain: &'a Drain,
         ids: (&'a str, Option<&'a str>),
         (limits, standings, remark): (&'a [Limit], Vec<Standing>, Option<Remark>),
         is_stream: bool,
@@ -93,7 +93,7 @@ impl<'a> Downstream<'a> {
     ) -> Self {
         Self {
             session,
-            drain: Arc::clone(drain),
+            drain,
             request_id: ids.0,
             client_request_id: ids.1,
             limits,
@@ -109,22 +109,34 @@ impl<'a> Downstream<'a> {
         }
     }
 
-    /// Runs `work` while watching the caller; a stream that is silent for long is given a comment.
-    pub(super) async fn watched<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
+    /// Runs `work` until `ends` while watching the caller; a stream that is silent for long is given a comment.
+    /// Nothing is returned when the time was up first.
+    pub(super) async fn watched<T>(
+        &mut self,
+        ends: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>, Gone> {
         tokio::pin!(work);
         let began = Instant::now();
+        let drain = self.drain;
         loop {
-            let comment_at = self.silent_since + self.comment_after;
-            let drain = Arc::clone(&self.drain);
+            let comment_at = self
+                .is_stream
+                .then(|| self.silent_since + self.comment_after);
+            // One alarm for both: each costs a look at the clock and a place in the timer's wheel.
+            let alarm = comment_at.map_or(ends, |comment_at| comment_at.min(ends));
             tokio::select! {
                 biased;
                 done = &mut work => {
                     self.waited += began.elapsed();
-                    return Ok(done);
+                    return Ok(Some(done));
                 }
                 _ = self.session.read_body_or_idle(true) => return Err(Gone::Left),
-                () = sleep_until(comment_at), if self.is_stream => {}
+                () = sleep_until(alarm) => {}
                 () = drain.reached(Phase::Cutting) => return Err(Gone::Cut),
+            }
+            if alarm == ends {
+                return Ok(None);
             }
             self.comment().await?;
         }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     base::{Clock, Moment, RequestId},
     dialect::Endpoint,
+    quota::Limit,
 };
 
 /// One request. Dropped when Pingora has finished with it.
@@ -31,6 +32,8 @@ pub struct Exchange {
     pub(super) endpoint: Endpoint,
     /// The caller's own id for it, echoed on every answer.
     pub(super) client_request_id: Option<String>,
+    /// The one call at a time that the caller asked for.
+    pub(super) once: Option<Limit>,
     /// What was left of the caller's limits when one of them refused it.
     pub(super) left: Left,
     /// The connection it came on.
@@ -40,7 +43,8 @@ pub struct Exchange {
     /// Counted as a call from its admission on.
     pub(super) call: Option<metrics::InFlight>,
     /// The call Pingora's own phases carry, when it is one of those.
-    pub(super) raw: Option<RawCall>,
+    /// Boxed: seldom there, and large.
+    pub(super) raw: Option<Box<RawCall>>,
 }
 
 impl Exchange {
@@ -55,6 +59,7 @@ impl Exchange {
             started: Instant::now(),
             endpoint: Endpoint::Other,
             client_request_id: None,
+            once: None,
             left: Left::default(),
             connection: Connection::current(),
             under_way: None,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     Gateway,
@@ -124,7 +124,7 @@ impl Call<'_> {
         let credential = candidate.credential.as_deref();
         let began = Instant::now();
         let call = Upstream::call(
-            &gateway.connector,
+            &gateway.pool,
             &gateway.egress,
             &offer.provider,
             credential,
@@ -133,7 +133,7 @@ impl Call<'_> {
         let ends = self.ends(&offer.provider);
         let upstream = self
             .downstream
-            .watched(timeout_at(ends, Box::pin(call)))
+            .watched(ends, Box::pin(call))
             .await?
             .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;
@@ -155,14 +155,14 @@ impl Call<'_> {
         let ends = self.ends(&candidate.offer.provider);
         let body = self
             .downstream
-            .watched(timeout_at(ends, upstream.whole()))
+            .watched(ends, upstream.whole())
             .await?
             .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;
         let first_byte_ms = millis_since(self.started);
         let kind = content_type(&upstream);
         let status = upstream.status();
-        upstream.release(&self.gateway.connector).await;
+        upstream.release(&self.gateway.pool).await;
         let is_json = kind
             .as_ref()
             .is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));

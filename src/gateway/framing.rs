@@ -92,6 +92,12 @@ fn check_headers(head: &RequestHeader) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Says whether nothing of what makes a path ambiguous begins in this one.
+fn is_plain(path: &[u8]) -> bool {
+    let begins = |byte: &u8| matches!(byte, b'.' | b'\\' | b'%' | b';');
+    !path.iter().any(begins) && !path.windows(2).any(|pair| pair == b"//")
+}
+
 fn check_path(head: &RequestHeader) -> Result<(), Refusal> {
     let raw = head.raw_path();
     let Ok(path) = std::str::from_utf8(raw) else {
@@ -100,6 +106,9 @@ fn check_path(head: &RequestHeader) -> Result<(), Refusal> {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     if head.version < http::Version::HTTP_2 && !path.starts_with('/') {
         return Err(Refusal::malformed("the request target must be a path"));
+    }
+    if is_plain(path.as_bytes()) {
+        return Ok(());
     }
     let lower = path.to_ascii_lowercase();
     let names_a_model = lower.contains("/models/") && head.method == Method::GET;

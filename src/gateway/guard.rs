@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    os::fd::AsRawFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,10 +15,11 @@ use std::{
 use async_trait::async_trait;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType, l4::stream::Stream, raw_connect::ProxyDigest,
+    TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
+    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -40,7 +42,7 @@ const WRITE_BUFFER: usize = 4096;
 /// A caller's stream under guard.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    inner: BufWriter<Stream>,
+    inner: BufWriter<TcpStream>,
     connection: Arc<Connection>,
     bounds: HeadBounds,
     head: Head,
@@ -57,7 +59,7 @@ struct Head {
 }
 
 impl Guarded {
-    pub(super) fn new(inner: Stream, connection: Arc<Connection>, bounds: HeadBounds) -> Self {
+    pub(super) fn new(inner: TcpStream, connection: Arc<Connection>, bounds: HeadBounds) -> Self {
         Self {
             inner: BufWriter::with_capacity(WRITE_BUFFER, inner),
             connection,
@@ -165,7 +167,7 @@ impl Shutdown for Guarded {
 
 impl UniqueID for Guarded {
     fn id(&self) -> UniqueIDType {
-        self.inner.get_ref().id()
+        self.inner.get_ref().as_raw_fd()
     }
 }
 
@@ -176,18 +178,18 @@ impl Peek for Guarded {}
 
 impl GetTimingDigest for Guarded {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_ref().get_timing_digest()
+        Vec::new()
     }
 }
 
 impl GetProxyDigest for Guarded {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_ref().get_proxy_digest()
+        None
     }
 }
 
 impl GetSocketDigest for Guarded {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_ref().get_socket_digest()
+        None
     }
 }

@@ -30,6 +30,7 @@ names! {
     X_API_KEY "x-api-key"
     API_KEY "api-key"
     TAGS "x-synaxis-tags"
+    IDEMPOTENCY_KEY "idempotency-key"
 }
 
 /// A head being written. A value that cannot stand in a header leaves it out.

@@ -10,7 +10,6 @@ use std::{
 
 use pingora::{
     apps::{HttpServerApp, ServerApp},
-    protocols::l4::stream::Stream,
     proxy::{HttpProxy, http_proxy},
     server::configuration::ServerConf,
 };
@@ -193,7 +192,7 @@ async fn converse(
     // been accepted in the moment before it, and its request is under way.
     timeout(patience, stream.peek(&mut [0])).await??;
     let connection = Connection::new(address);
-    let guarded = Guarded::new(Stream::from(stream), Arc::clone(&connection), bounds);
+    let guarded = Guarded::new(stream, Arc::clone(&connection), bounds);
     let closing = drain.closing();
     connection
         .scope(proxy.process_new(Box::new(guarded), &closing))

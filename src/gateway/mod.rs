@@ -17,11 +17,13 @@ mod local;
 
 mod admit;
 mod forward;
+mod once;
 mod route;
 
 mod decode;
 mod downstream;
 mod outbound;
+mod pool;
 mod raw;
 mod relay;
 mod upstream;
@@ -43,8 +45,6 @@ pub mod settings;
 
 use std::sync::Arc;
 
-use pingora::connectors::{ConnectorOptions, http::Connector};
-
 pub use drain::{Drain, Phase};
 pub use metrics::Metrics;
 pub use offer_metrics::OfferMetrics;
@@ -63,7 +63,7 @@ pub struct Gateway {
     health: Arc<Health>,
     egress: Arc<egress::Guard>,
     books: Arc<settle::Books>,
-    connector: Connector,
+    pool: Arc<pool::Pool>,
     metrics: Arc<Metrics>,
     drain: Arc<Drain>,
 }
@@ -81,9 +81,6 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub drain: Arc<Drain>,
 }
-
-/// How many unused connections to providers are kept.
-const POOLED_CONNECTIONS: usize = 512;
 
 impl Gateway {
     /// Puts the parts together.
@@ -103,9 +100,14 @@ impl Gateway {
             health: parts.health,
             egress: parts.egress,
             books: Arc::new(books),
-            connector: Connector::new(Some(ConnectorOptions::new(POOLED_CONNECTIONS))),
+            pool: Arc::new(pool::Pool::new()),
             metrics: parts.metrics,
             drain: parts.drain,
         }
+    }
+
+    /// Returns the work of closing connections to providers that nobody uses; it never ends.
+    pub fn close_unused(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.pool).close_unused()
     }
 }

@@ -99,6 +99,8 @@ impl Operations {
         let now = self.clock.now();
         let view = self.view.load();
         self.show_breakers(&view, now);
+        let drift = i64::try_from(self.ledger.drift_nano_usd()).unwrap_or(i64::MAX);
+        self.metrics.quota_drift_nano_usd.set(drift);
         self.metrics.render(&Readings {
             holds_open: self.ledger.open_holds(),
             spool_bytes: self.spool.bytes(),
@@ -121,7 +123,9 @@ impl Operations {
             let state = match availability {
                 Availability::Ready => Breaker::Closed,
                 Availability::OnTrial => Breaker::Probing,
-                Availability::Failing(_) | Availability::Cooling(_) => Breaker::Open,
+                Availability::Failing(_) | Availability::Limited(_) | Availability::Cooling(_) => {
+                    Breaker::Open
+                }
             };
             Some((offer.as_ref(), state))
         });

@@ -4,9 +4,8 @@
 //! next write, and for nothing longer: whoever reads, flushes first. Over TLS nothing of this applies.
 
 use std::{
-    fmt,
-    hash::{Hash, Hasher},
     io,
+    net::SocketAddr,
     os::fd::AsRawFd,
     pin::Pin,
     sync::Arc,
@@ -16,112 +15,39 @@ use std::{
 
 use async_trait::async_trait;
 use pingora::{
-    Error, ErrorType, OrErr, Result,
-    connectors::L4Connect,
-    protocols::l4::{
-        socket::SocketAddr,
-        stream::Stream,
-        virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream},
+    ErrorType, OrErr, Result,
+    protocols::{
+        GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+        TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
     },
-    upstreams::peer::{HttpPeer, Peer, PeerOptions},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
 
-/// How long a connection may take when nobody says.
-const UNSAID: Duration = Duration::from_secs(2);
-
-/// A provider's address, reached over [`Outbound`] connections when it speaks plain HTTP.
-#[derive(Clone, Debug)]
-pub(super) struct ProviderPeer(HttpPeer);
-
-impl ProviderPeer {
-    pub(super) fn new(mut peer: HttpPeer) -> Self {
-        if !peer.is_tls() {
-            let patience = peer.options.connection_timeout.unwrap_or(UNSAID);
-            peer.options.custom_l4 = Some(Arc::new(Dialer { patience }));
-        }
-        Self(peer)
-    }
-}
-
-impl Peer for ProviderPeer {
-    fn address(&self) -> &SocketAddr {
-        self.0.address()
-    }
-
-    fn tls(&self) -> bool {
-        self.0.tls()
-    }
-
-    fn sni(&self) -> &str {
-        self.0.sni()
-    }
-
-    fn reuse_hash(&self) -> u64 {
-        self.0.reuse_hash()
-    }
-
-    fn get_peer_options(&self) -> Option<&PeerOptions> {
-        self.0.get_peer_options()
-    }
-
-    fn get_mut_peer_options(&mut self) -> Option<&mut PeerOptions> {
-        self.0.get_mut_peer_options()
-    }
-
-    /// The pool asks whether a descriptor still leads here; ours are made for this peer and have none to show.
-    fn matches_fd<V: AsRawFd>(&self, fd: V) -> bool {
-        !self.0.is_tls() || self.0.matches_fd(fd)
-    }
-}
-
-impl Hash for ProviderPeer {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.reuse_hash().hash(state);
-    }
-}
-
-impl fmt::Display for ProviderPeer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Opens outbound connections.
-#[derive(Debug)]
-struct Dialer {
-    /// How long one may take to stand.
-    patience: Duration,
-}
-
-#[async_trait]
-impl L4Connect for Dialer {
-    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let address = address
-            .as_inet()
-            .ok_or_else(|| Error::new(ErrorType::ConnectError))?;
-        let stream = timeout(self.patience, TcpStream::connect(address))
-            .await
-            .or_err(ErrorType::ConnectTimedout, "connecting to a provider")?
-            .or_err(ErrorType::ConnectError, "connecting to a provider")?;
-        stream
-            .set_nodelay(true)
-            .or_err(ErrorType::SocketError, "no delay")?;
-        let outbound = Outbound {
-            stream,
-            head: Vec::new(),
-        };
-        Ok(Stream::from(VirtualSocketStream::new(Box::new(outbound))))
-    }
+/// Opens a connection to `address`.
+///
+/// # Errors
+/// It does not stand within `patience`.
+pub(super) async fn connect(address: SocketAddr, patience: Duration) -> Result<Outbound> {
+    let stream = timeout(patience, TcpStream::connect(address))
+        .await
+        .or_err(ErrorType::ConnectTimedout, "connecting to a provider")?
+        .or_err(ErrorType::ConnectError, "connecting to a provider")?;
+    stream
+        .set_nodelay(true)
+        .or_err(ErrorType::SocketError, "no delay")?;
+    Ok(Outbound {
+        stream,
+        head: Vec::new(),
+    })
 }
 
 /// One plain connection to a provider.
 #[derive(Debug)]
-struct Outbound {
+pub(super) struct Outbound {
     stream: TcpStream,
     /// The head that waits for what follows it.
     head: Vec<u8>,
@@ -196,22 +122,46 @@ impl AsyncWrite for Outbound {
     }
 }
 
-impl VirtualSocket for Outbound {
-    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        match option {
-            VirtualSockOpt::NoDelay => self.stream.set_nodelay(true),
-            // Nothing else is asked of these connections.
-            _ => Ok(()),
-        }
+#[async_trait]
+impl Shutdown for Outbound {
+    async fn shutdown(&mut self) {
+        // The provider may have gone already.
+        let _gone = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for Outbound {
+    fn id(&self) -> UniqueIDType {
+        self.stream.as_raw_fd()
+    }
+}
+
+impl Ssl for Outbound {}
+
+#[async_trait]
+impl Peek for Outbound {}
+
+impl GetTimingDigest for Outbound {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Outbound {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Outbound {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
+    use tokio::{io::AsyncReadExt, net::TcpListener};
 
     use super::*;
 

@@ -22,7 +22,7 @@ use super::{
     call::{Then, body_bounds, path_and_query},
     exchange::Exchange,
     meter::Tally,
-    path,
+    path, pool,
     refuse::Refusal,
     route::{Demand, Size, route},
     settle::{Attribution, Booking},
@@ -130,7 +130,7 @@ pub(super) async fn open_socket(
         .collect();
     let query = query.join("&");
     call.path = path_and_query(uri.path(), Some(&query));
-    exchange.raw = Some(call);
+    exchange.raw = Some(Box::new(call));
     // A conversation may be silent for long; the phases' own deadline would cut it.
     session.set_read_timeout(None);
     Ok(Then::PassThrough)
@@ -180,7 +180,7 @@ pub(super) async fn open_body(
     call.beginning = Some(beginning.freeze());
     let uri = &session.req_header().uri;
     call.path = path_and_query(uri.path(), uri.query());
-    exchange.raw = Some(call);
+    exchange.raw = Some(Box::new(call));
     Ok(Then::PassThrough)
 }
 
@@ -349,16 +349,9 @@ async fn open(
     let now = exchange.began;
     let view = gateway.view.load_full();
     let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
-    let admission = admit(
-        &gateway.books.ledger,
-        exchange.id,
-        caller,
-        &plan,
-        &size,
-        now,
-    )
-    .await
-    .map_err(|denied| exchange.denied(denied))?;
+    let ledger = &gateway.books.ledger;
+    let admission = admit(ledger, exchange, caller, &plan, &size).await;
+    let admission = admission.map_err(|denied| exchange.denied(denied))?;
     let candidate = plan
         .candidates
         .get(admission.candidate)
@@ -428,7 +421,7 @@ impl RawCall {
     /// Returns where Pingora should connect.
     pub(super) fn peer(&self) -> HttpPeer {
         let offer = &self.candidate.offer;
-        let mut peer = upstream::peer(
+        let mut peer = pool::peer(
             &offer.provider,
             self.candidate.credential.as_deref(),
             self.address,

@@ -144,6 +144,8 @@ struct FollowedQuota {
     seeds: IntCounter,
     dropped: IntCounter,
     clock_jumps: IntCounter,
+    reconciled: IntCounter,
+    corrected: IntCounter,
 }
 
 impl FollowedQuota {
@@ -173,6 +175,14 @@ impl FollowedQuota {
                 "synaxis_quota_clock_jumps_total",
                 "Times Redis's clock was put forward or back",
             )?,
+            reconciled: r.int_counter(
+                "synaxis_quota_reconciliations_total",
+                "Rounds in which this proxy held counters against the books",
+            )?,
+            corrected: r.int_counter(
+                "synaxis_quota_corrections_total",
+                "Counters that were off when held against the books, and were corrected",
+            )?,
         })
     }
 
@@ -184,6 +194,8 @@ impl FollowedQuota {
             (&self.seeds, &counters.seeds),
             (&self.dropped, &counters.dropped),
             (&self.clock_jumps, &counters.clock_jumps),
+            (&self.reconciled, &counters.reconciled),
+            (&self.corrected, &counters.corrected),
         ] {
             follow(ours, kept(theirs));
         }

@@ -67,6 +67,8 @@ pub(super) enum Refusal {
         amount: u64,
         wait: Duration,
     },
+    #[error("a call with this Idempotency-Key is still being answered")]
+    Duplicate,
     #[error("every provider of `{model}` has reached its limit")]
     ProvidersLimited { model: String, wait: Duration },
 
@@ -137,6 +139,7 @@ impl Refusal {
             Self::UnknownModel { .. } => (404, "model_not_found", INVALID),
             Self::UnknownPath | Self::StoredObject => (404, "unknown_path", INVALID),
             Self::BodyTooSlow => (408, "request_timeout", INVALID),
+            Self::Duplicate => (409, "idempotency_key_in_use", INVALID),
             Self::TooLarge { .. } => (413, "request_too_large", INVALID),
             Self::UnsupportedEncoding => (415, "unsupported_encoding", INVALID),
             Self::LimitReached {

@@ -13,6 +13,7 @@ use super::{
     exchange::millis_since,
     forward::{Call, End, content_type},
     meter::Tally,
+    pool::Pool,
     refuse::Refusal,
     upstream::{Failure, Upstream},
     verdict,
@@ -141,7 +142,10 @@ impl Call<'_> {
         }
         let next = match at_once {
             Poll::Ready(failed) => failed,
-            Poll::Pending => self.downstream.watched(next).await?,
+            Poll::Pending => {
+                let next = self.downstream.watched(relay.ends, next).await?;
+                next.unwrap_or(Err(Failure::Timeout))
+            }
         };
         next.map_err(End::Failed)
     }
@@ -174,7 +178,7 @@ impl Call<'_> {
             self.answered(candidate, first_byte_ms, 200, began);
             self.booking.finish(Finish::Complete, 200, &tally);
             let _gone = self.downstream.end().await;
-            relay.keep(&self.gateway.connector).await;
+            relay.keep(&self.gateway.pool).await;
             return Ok(());
         }
         let (error, was_told) = (seen.error.clone(), seen.error.is_some() && seen.is_done);
@@ -260,10 +264,10 @@ impl Relay {
     }
 
     /// Reads the last bytes of a finished answer, so that its connection can serve again.
-    async fn keep(mut self, connector: &pingora::connectors::http::Connector) {
+    async fn keep(mut self, pool: &Pool) {
         let rest = async { while let Ok(Some(_)) = self.upstream.next(LAST_BYTES).await {} };
         let _silent = timeout(LAST_BYTES, rest).await;
-        self.upstream.release(connector).await;
+        self.upstream.release(pool).await;
     }
 }
 

@@ -168,6 +168,10 @@ fn refused(unroutable: &Unroutable, model: String) -> Refusal {
             model,
             wait: Duration::from_secs(60),
         },
+        Unroutable::AllLimited { retry_after } => Refusal::ProvidersLimited {
+            model,
+            wait: *retry_after,
+        },
         Unroutable::AllCooling { retry_after } => Refusal::NoCapacity {
             model,
             wait: *retry_after,

@@ -1,21 +1,17 @@
-//! One exchange with one provider: connect, send, read the head; over Pingora's own connector and its pool.
+//! One exchange with one provider: connect, send, read the head; over a connection of the pool.
 
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use pingora::{
-    connectors::http::Connector,
-    http::RequestHeader,
-    protocols::{ALPN, http::client::HttpSession},
-    upstreams::peer::HttpPeer,
-};
+use pingora::{http::RequestHeader, protocols::http::client::HttpSession};
 use tokio::time::timeout;
+use url::Position;
 
 use super::{
     decode::Decoder,
     head::{self, Head},
-    outbound::ProviderPeer,
+    pool::{Pool, Way},
 };
 use crate::{
     base::Moment,
@@ -49,11 +45,11 @@ const REPLY_BODY: usize = 64 * 1024 * 1024;
 /// How much of a request is copied into one write; beyond that the copy costs more than another write.
 const JOINED_WRITE: usize = 32 * 1024;
 
-/// How long an unused connection to a provider is kept; balancers commonly close theirs after 60 s.
-const IDLE: Duration = Duration::from_secs(55);
-
 /// How often a pooled connection may turn out to be dead before a fresh one is asked to prove itself.
 const STALE_CONNECTIONS: usize = 3;
+
+/// What the buffer of a socket with nothing in it takes, head included, on every system.
+const TAKEN_AT_ONCE: usize = 8 * 1024;
 
 /// How many of a provider's addresses are tried.
 const ADDRESSES: usize = 2;
@@ -116,7 +112,7 @@ pub(super) struct Outgoing<'a> {
 /// A provider's answer, its head read and its body still to come.
 pub(super) struct Upstream {
     session: HttpSession,
-    peer: ProviderPeer,
+    way: Way,
     decoder: Decoder,
     gap: Duration,
 }
@@ -124,7 +120,7 @@ pub(super) struct Upstream {
 impl Upstream {
     /// Sends the request and reads the answer's head; an error status is read to its end and is a failure.
     pub(super) async fn call(
-        connector: &Connector,
+        pool: &Pool,
         guard: &Guard,
         provider: &Provider,
         credential: Option<&Credential>,
@@ -133,12 +129,12 @@ impl Upstream {
         let addresses = resolve(guard, provider).await?;
         let mut last = Failure::Connect;
         for address in addresses.iter().take(ADDRESSES) {
-            let peer = ProviderPeer::new(peer(provider, credential, *address));
-            match Self::exchange(connector, provider, credential, peer, outgoing).await {
+            let way = Way::to(provider, credential, *address);
+            match Self::exchange(pool, provider, credential, way, outgoing).await {
                 Err(Failure::Connect) => last = Failure::Connect,
                 Ok(upstream) => {
                     return upstream
-                        .judged(connector, &provider.quirks.header_family, outgoing.now)
+                        .judged(pool, &provider.quirks.header_family, outgoing.now)
                         .await;
                 }
                 Err(other) => return Err(other),
@@ -148,20 +144,18 @@ impl Upstream {
     }
 
     async fn exchange(
-        connector: &Connector,
+        pool: &Pool,
         provider: &Provider,
         credential: Option<&Credential>,
-        peer: ProviderPeer,
+        way: Way,
         outgoing: &Outgoing<'_>,
     ) -> Result<Box<Self>, Failure> {
         let deadlines = &provider.deadlines;
         let mut stale = 0;
         loop {
-            let (mut session, is_reused) = connector
-                .get_http_session(&peer)
-                .await
-                .map_err(|_| Failure::Connect)?;
-            session.set_write_timeout(Some(write_time(outgoing.pieces)));
+            let taken = pool.take(&way).await;
+            let (mut session, is_reused) = taken.map_err(|_| Failure::Connect)?;
+            session.set_write_timeout(write_time(outgoing.pieces));
             session.set_read_timeout(Some(deadlines.first_byte(outgoing.is_stream)));
             let head = request_head(provider, credential, outgoing).ok_or(Failure::Connect)?;
             match send(&mut session, head, outgoing.pieces).await {
@@ -182,7 +176,7 @@ impl Upstream {
             // Boxed: it is handed on through many futures, and large.
             return Ok(Box::new(Self {
                 session,
-                peer,
+                way,
                 decoder,
                 gap,
             }));
@@ -191,7 +185,7 @@ impl Upstream {
 
     async fn judged(
         mut self: Box<Self>,
-        connector: &Connector,
+        pool: &Pool,
         family: &str,
         now: Moment,
     ) -> Result<Box<Self>, Failure> {
@@ -201,7 +195,7 @@ impl Upstream {
         }
         let told = self.retry_after(family, now);
         let body = self.error_body().await;
-        self.release(connector).await;
+        self.release(pool).await;
         let mut fault = fault::upstream(status.as_u16(), &body);
         fault.retry_after = told.or(fault.retry_after);
         Err(Failure::Status {
@@ -293,11 +287,9 @@ impl Upstream {
     }
 
     /// Gives the connection back to the pool, when the answer was read to its end.
-    pub(super) async fn release(mut self: Box<Self>, connector: &Connector) {
+    pub(super) async fn release(mut self: Box<Self>, pool: &Pool) {
         if self.session.response_done() {
-            connector
-                .release_http_session(self.session, &self.peer, Some(IDLE))
-                .await;
+            pool.give_back(self.session, &self.way).await;
         } else {
             self.session.shutdown().await;
         }
@@ -373,11 +365,13 @@ fn failed(error: &pingora::Error) -> Failure {
     }
 }
 
-/// A whole body is one write to Pingora: a large one needs longer than a small one.
-fn write_time(pieces: &[Bytes]) -> Duration {
+/// A whole body is one write to Pingora: a large one needs longer than a small one, and one that every socket takes
+/// at once needs no bound.
+fn write_time(pieces: &[Bytes]) -> Option<Duration> {
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
     let mebibytes = u64::try_from(bytes / (1024 * 1024)).unwrap_or(u64::MAX);
-    Duration::from_secs(10_u64.saturating_add(mebibytes.saturating_mul(2)))
+    let time = Duration::from_secs(10_u64.saturating_add(mebibytes.saturating_mul(2)));
+    (TAKEN_AT_ONCE < bytes).then_some(time)
 }
 
 pub(super) async fn resolve(
@@ -391,33 +385,6 @@ pub(super) async fn resolve(
             NoAddress::Forbidden(_) => Failure::Forbidden,
             NoAddress::Unresolvable => Failure::Connect,
         })
-}
-
-/// Returns the peer at `address`; connections are pooled by credential, so that tenants never share one.
-pub(super) fn peer(
-    provider: &Provider,
-    credential: Option<&Credential>,
-    address: SocketAddr,
-) -> HttpPeer {
-    let is_tls = provider.base_url.scheme() == "https";
-    let name = provider.base_url.host_str().unwrap_or_default().to_owned();
-    let mut peer = HttpPeer::new(address, is_tls, name);
-    let connect = Duration::from_millis(provider.deadlines.connect_ms);
-    peer.group_key = group_of(credential);
-    peer.options.connection_timeout = Some(connect);
-    peer.options.total_connection_timeout = Some(connect.saturating_mul(2));
-    peer.options.idle_timeout = Some(IDLE);
-    if is_tls {
-        peer.options.alpn = ALPN::H2H1;
-        peer.options.max_h2_streams = 100;
-    }
-    peer
-}
-
-fn group_of(credential: Option<&Credential>) -> u64 {
-    let id = credential.map_or(0, |credential| credential.id.uuid().as_u128());
-    let folded = (id >> 64) ^ (id & u128::from(u64::MAX));
-    u64::try_from(folded).unwrap_or_default()
 }
 
 /// Writes the head of a request to `provider`.
@@ -435,7 +402,7 @@ fn request_head(
     };
     let length: usize = outgoing.pieces.iter().map(Bytes::len).sum();
     let mut head = Head::new();
-    head.text(&header::HOST, &authority(provider))
+    head.text(&header::HOST, authority(provider))
         .word(&header::CONTENT_TYPE, "application/json")
         .word(&header::ACCEPT, accept)
         .word(&header::ACCEPT_ENCODING, "identity")
@@ -482,13 +449,9 @@ pub(super) fn authorization(
     Some(Some((name, value)))
 }
 
-/// Returns the provider's `Host`.
-pub(super) fn authority(provider: &Provider) -> String {
-    let host = provider.base_url.host_str().unwrap_or_default();
-    match provider.base_url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
+/// Returns the provider's `Host`: its name, and its port where the scheme's own is not meant.
+pub(super) fn authority(provider: &Provider) -> &str {
+    &provider.base_url[Position::BeforeHost..Position::AfterPort]
 }
 
 #[cfg(test)]

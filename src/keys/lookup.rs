@@ -4,6 +4,7 @@
 //! everybody else: `Unavailable` is an answer about us (503), never about the caller (401).
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -19,6 +20,7 @@ use super::{
     cache::{Grants, Known, WholeHash, is_same},
     flight::{Answer, Flights, NoAnswer},
     grant::Grant,
+    guesses::Guesses,
     seen::{self, Seen},
     token::{self, Presented},
 };
@@ -46,6 +48,8 @@ pub struct Settings {
     pub concurrent_lookups: usize,
     /// How long one question may take.
     pub lookup_timeout_ms: u64,
+    /// How many keys that do not exist are looked up for one network within a minute; 0 sets no bound.
+    pub guesses_per_minute: u32,
     /// Where seen grants (hashes, never secrets) outlive the process; none without it.
     pub seen_file: Option<PathBuf>,
 }
@@ -59,6 +63,7 @@ impl Default for Settings {
             cache_entries: 100_000,
             concurrent_lookups: 32,
             lookup_timeout_ms: 2_000,
+            guesses_per_minute: 20,
             seen_file: None,
         }
     }
@@ -91,6 +96,7 @@ pub struct Keys {
     clock: Clock,
     grants: Grants,
     unknown: Cache<WholeHash, ()>,
+    guesses: Guesses,
     flights: Flights,
     /// Until then Postgres counts as away, and callers do not wait to find out.
     away_until: AtomicI64,
@@ -109,6 +115,7 @@ impl Keys {
         Arc::new(Self {
             grants: Grants::new(settings.cache_entries, clock.now()),
             unknown,
+            guesses: Guesses::new(settings.guesses_per_minute),
             flights: Flights::new(
                 postgres,
                 clock.clone(),
@@ -128,6 +135,23 @@ impl Keys {
         let hash = token::whole_hash(credential)?;
         let known = self.grants.find(&hash)?;
         self.serves(&known, self.clock.now()).then_some(known.grant)
+    }
+
+    /// Returns what a key that comes from `from` grants, as [`Keys::lookup`] does; for a network that guesses too
+    /// often only known keys are looked at.
+    ///
+    /// # Errors
+    /// Those of [`Keys::lookup`].
+    pub async fn lookup_from(&self, credential: &str, from: IpAddr) -> Result<Arc<Grant>, NoGrant> {
+        let hash = token::whole_hash(credential).ok_or(NoGrant::Unknown)?;
+        if self.guesses.are_too_many(from) && self.grants.find(&hash).is_none() {
+            return Err(NoGrant::Unknown);
+        }
+        let found = self.lookup(credential).await;
+        if matches!(found, Err(NoGrant::Unknown)) {
+            self.guesses.note(from);
+        }
+        found
     }
 
     /// Returns what a key grants. Whether it is revoked, expired or suspended stands in the grant.

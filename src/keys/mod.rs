@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod cache;
 pub mod flight;
 pub mod grant;
+mod guesses;
 pub mod lookup;
 pub mod scope;
 pub mod seen;

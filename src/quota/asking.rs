@@ -1,6 +1,9 @@
 //! How the ledger asks Redis: past everything that can be mended meanwhile, within a deadline.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -85,7 +88,8 @@ impl Ledger {
     ) -> Result<Result<Answer, Obstacle>, Unavailable> {
         let link = self.link().await?;
         let epoch = self.epoch.load_full();
-        if !epoch.is_ready || epoch.server != link.server {
+        let is_known = self.is_known.load(Ordering::Acquire);
+        if !is_known || !epoch.is_ready || epoch.server != link.server {
             return Ok(Err(Obstacle::Epoch));
         }
         let call = self.write_admission(form, &epoch, now);
@@ -107,7 +111,9 @@ impl Ledger {
 
     /// Undoes an admission that may have happened. An adjustment is not undone: its hold is settled anyway.
     fn regret(&self, form: &Form<'_>) {
-        if !form.is_move() && !form.bids.is_empty() {
+        if form.is_move() {
+            self.desk.watch.doubt(form.id);
+        } else if !form.bids.is_empty() {
             self.desk.void(form.organization, form.id);
         }
     }
@@ -171,10 +177,7 @@ impl Ledger {
 
     pub(super) fn heard(&self) {
         self.breaker.heard();
-        if self
-            .is_complaining
-            .swap(false, std::sync::atomic::Ordering::Relaxed)
-        {
+        if self.is_complaining.swap(false, Ordering::Relaxed) {
             tracing::info!("redis answers again");
         }
     }
@@ -187,10 +190,7 @@ impl Ledger {
             RedisError::Unreachable(_) => self.breaker.failed(),
             RedisError::Address(_) | RedisError::Refused(_) | RedisError::Garbled => {}
         }
-        if !self
-            .is_complaining
-            .swap(true, std::sync::atomic::Ordering::Relaxed)
-        {
+        if !self.is_complaining.swap(true, Ordering::Relaxed) {
             tracing::warn!(error = &error as &dyn std::error::Error, "redis fails");
         }
         Unavailable::Redis(error)

@@ -63,6 +63,11 @@ impl Counter {
         }
     }
 
+    /// Returns whose slot of a cluster it lies in.
+    pub(super) fn home(&self) -> Uuid {
+        self.home
+    }
+
     pub(super) fn shape(&self) -> Shape {
         match (self.meter, self.window) {
             (Meter::Concurrent, _) | (_, Window::Instant) => Shape::InFlight,

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -16,6 +16,7 @@ use super::{
     counter::{Counter, Shape},
     hold::{Counters, End, Ending},
     slices::Slice,
+    watch::Watch,
 };
 use crate::base::{Moment, OrganizationId, RequestId};
 
@@ -66,6 +67,13 @@ impl Account {
             Some(End::Used(last)) if charge.is_own => charge.counter.meter.of(&last),
             Some(End::Used(last)) => charge.counter.meter.of(&last.after(self.failed)),
         }
+    }
+
+    /// Returns what it is charged of the tenant's limits whose windows are days and months.
+    fn tenant_charges(&self) -> impl Iterator<Item = &Charged> {
+        let is_tenants =
+            |charge: &&Charged| !charge.is_own && charge.counter.shape() == Shape::Calendar;
+        self.charges.iter().filter(is_tenants)
     }
 
     /// Returns an account that stands for one charge of this one.
@@ -131,6 +139,9 @@ pub(super) struct Desk {
     /// Accounts of settled calls one shard keeps before it adds them up.
     most_settled: usize,
     pub(super) counters: Counters,
+    pub(super) watch: Watch,
+    /// Redis was told how every hold ended, and nobody will hold any more.
+    is_told: AtomicBool,
 }
 
 impl Desk {
@@ -145,6 +156,8 @@ impl Desk {
             sums: Mutex::default(),
             most_settled: most_settled.div_ceil(SHARDS),
             counters: Counters::default(),
+            watch: Watch::default(),
+            is_told: AtomicBool::new(false),
         };
         (Arc::new(desk), queue)
     }
@@ -187,6 +200,7 @@ impl Desk {
 
     /// Makes Redis forget an admission whose answer never came, should it have happened.
     pub(super) fn void(&self, organization: OrganizationId, id: RequestId) {
+        self.watch.doubt(id);
         self.queue(Ending {
             organization,
             id,
@@ -214,38 +228,99 @@ impl Desk {
 
     /// Notes that Redis knows how the hold ended.
     pub(super) fn settled(&self, id: RequestId, calendar: &Calendar) {
-        self.change(id, |account| account.is_settled = true);
-        let mut shard = self.shard(id);
-        if shard.accounts.len() <= self.most_settled + self.open_holds() {
+        self.change(id, |account| {
+            if !account.is_settled {
+                self.note_fall(account, calendar);
+            }
+            account.is_settled = true;
+        });
+        self.watch.clear(id);
+        if self.shard(id).accounts.len() <= self.most_settled + self.open_holds() {
             return;
         }
-        let account = shard.accounts.remove(&id);
-        drop(shard);
+        // Whoever adds everything up holds this lock too: the account is here or there, never nowhere.
+        let mut sums = lock(&self.sums);
+        let account = self.shard(id).accounts.remove(&id);
         if let Some(account) = account {
-            self.add_up(&account, calendar);
+            add_up(&mut sums, &account, calendar);
         }
     }
 
-    fn add_up(&self, account: &Account, calendar: &Calendar) {
+    /// Notes by how much less the hold stands for now that it is settled.
+    fn note_fall(&self, account: &Account, calendar: &Calendar) {
+        for charge in account.tenant_charges() {
+            let start = charge.counter.spans(calendar, account.at).start;
+            let truth = account.amount(charge);
+            self.watch.note(charge.counter, start, charge.amount, truth);
+        }
+    }
+
+    /// Returns what all holds that are not in the books stand for, on the tenants' counters of calendar windows: as
+    /// much as Redis may have for them, and by the start of the window.
+    pub(super) fn standing(&self, calendar: &Calendar) -> HashMap<(Counter, i64), u64> {
+        let mut standing = HashMap::new();
+        let mut add = |account: &Account| {
+            for charge in account.tenant_charges() {
+                let start = charge.counter.spans(calendar, account.at).start;
+                let truth = account.amount(charge);
+                let most = if account.is_settled {
+                    truth
+                } else {
+                    truth.max(charge.amount)
+                };
+                let sum: &mut u64 = standing.entry((charge.counter, start)).or_default();
+                *sum = sum.saturating_add(most);
+            }
+        };
+        let sums = lock(&self.sums);
+        sums.values().for_each(|(_, account)| add(account));
+        for shard in &self.shards {
+            lock(shard).accounts.values().for_each(&mut add);
+        }
+        standing
+    }
+
+    /// Notes that Redis was told how every hold ended, and that no more will come.
+    pub(super) fn note_told(&self) {
+        self.is_told.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed)
+    }
+
+    /// Forgets every hold.
+    pub(super) fn give_up(&self) {
         let mut sums = lock(&self.sums);
-        for charge in &account.charges {
-            let period = match charge.counter.shape() {
-                Shape::InFlight => continue,
-                Shape::Ring(length) => {
-                    account.at.millis() / i64::try_from(length).unwrap_or(i64::MAX)
-                }
-                Shape::Calendar => charge.counter.spans(calendar, account.at).start,
-            };
-            let amount = account.amount(charge);
-            match sums.entry((charge.counter, period)) {
-                Entry::Occupied(mut known) => known.get_mut().1.add(amount),
-                Entry::Vacant(new) => {
-                    new.insert((RequestId::new(account.at), account.of_one(charge, amount)));
-                }
+        for shard in &self.shards {
+            *lock(shard) = Shard::default();
+        }
+        sums.clear();
+        self.open.store(0, Ordering::Relaxed);
+        self.members.store(0, Ordering::Relaxed);
+        self.watch.reset();
+    }
+}
+
+/// Adds a settled hold to the sums of its counters and windows.
+fn add_up(sums: &mut Sums, account: &Account, calendar: &Calendar) {
+    for charge in &account.charges {
+        let period = match charge.counter.shape() {
+            Shape::InFlight => continue,
+            Shape::Ring(length) => account.at.millis() / i64::try_from(length).unwrap_or(i64::MAX),
+            Shape::Calendar => charge.counter.spans(calendar, account.at).start,
+        };
+        let amount = account.amount(charge);
+        match sums.entry((charge.counter, period)) {
+            Entry::Occupied(mut known) => known.get_mut().1.add(amount),
+            Entry::Vacant(new) => {
+                new.insert((RequestId::new(account.at), account.of_one(charge, amount)));
             }
         }
     }
+}
 
+impl Desk {
     /// Returns what was added up.
     pub(super) fn sums(&self) -> Vec<(RequestId, Account)> {
         lock(&self.sums).values().cloned().collect()
@@ -260,8 +335,21 @@ impl Desk {
     }
 
     /// Notes that another candidate holds now.
-    pub(super) fn moved(&self, id: RequestId, charges: Vec<Charged>, failed: Actual) {
+    pub(super) fn moved(
+        &self,
+        id: RequestId,
+        charges: Vec<Charged>,
+        failed: Actual,
+        calendar: &Calendar,
+    ) {
         self.change(id, |account| {
+            for charge in account.tenant_charges() {
+                let start = charge.counter.spans(calendar, account.at).start;
+                let same = charges.iter().filter(|new| new.counter == charge.counter);
+                let amount = same.map(|new| new.amount).sum();
+                self.watch
+                    .note(charge.counter, start, charge.amount, amount);
+            }
             account.charges = charges;
             account.failed = failed;
         });

@@ -23,6 +23,10 @@ pub struct Counters {
     pub shadowed: AtomicU64,
     /// Limits that began from the books.
     pub seeds: AtomicU64,
+    /// Rounds in which counters were held against the books.
+    pub reconciled: AtomicU64,
+    /// Counters that were off and were corrected.
+    pub corrected: AtomicU64,
     /// Times Redis's clock was put forward or back.
     pub clock_jumps: AtomicU64,
 }

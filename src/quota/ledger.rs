@@ -4,12 +4,16 @@
 //! admits nothing (`degraded.rs` says what an operator may loosen).
 
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
 use super::{
     Actual, Adjusted, Ask, Bid, Decision, Hold, Limit, Policy, Remark, Settings, Standing,
@@ -73,6 +77,12 @@ pub struct Ledger {
     pub(super) reserves: Reserves,
     /// The switch of all limits.
     pub(super) is_enforced: AtomicBool,
+    /// By how much counters of money were off when they were last compared.
+    pub(super) drift: AtomicU64,
+    /// The other proxies know of this one, so none lowers what it holds.
+    pub(super) is_known: AtomicBool,
+    /// The limit the last round of reconciling came to.
+    pub(super) reconciled_to: Mutex<Uuid>,
 }
 
 /// What `run` reads.
@@ -133,6 +143,9 @@ impl Ledger {
             local: Arc::default(),
             reserves,
             is_enforced: AtomicBool::new(true),
+            drift: AtomicU64::new(0),
+            is_known: AtomicBool::new(true),
+            reconciled_to: Mutex::default(),
         })
     }
 
@@ -167,6 +180,7 @@ impl Ledger {
     /// Asks Redis.
     pub(super) async fn admit_exactly(&self, ask: Ask<'_>) -> Result<Decision, Unavailable> {
         let form = Form::new(ask.id, ask.organization, ask.limits, ask.bids);
+        let _passing = self.desk.watch.pass();
         match self.ask(&form, ask.now).await {
             Ok(Answer::Held {
                 bid,
@@ -226,12 +240,14 @@ impl Ledger {
             return self.adjust_nothing(hold, limits, bids, now).await;
         };
         let failed = spent.after(account.failed);
+        let _passing = self.desk.watch.pass();
         let mut form = Form::new(hold.id(), account.organization, limits, bids);
         form.move_from(*spent, failed);
         for _ in 0..2 {
             match self.ask(&form, now).await? {
                 Answer::Held { bid, epoch, .. } => {
-                    self.desk.moved(hold.id(), form.charges(bid), failed);
+                    let charges = form.charges(bid);
+                    self.desk.moved(hold.id(), charges, failed, &self.calendar);
                     self.assert_if_other_than(epoch, hold.id()).await?;
                     return Ok(Adjusted::Held { bid });
                 }
@@ -315,7 +331,7 @@ impl Ledger {
         if limits.is_empty() {
             return Ok(Vec::new());
         }
-        let form = Form::new(RequestId(uuid::Uuid::nil()), organization, limits, &[]);
+        let form = Form::new(RequestId(Uuid::nil()), organization, limits, &[]);
         match self.ask(&form, now).await? {
             Answer::Denied { standings, .. } | Answer::Held { standings, .. } => Ok(standings),
             Answer::Full { .. } | Answer::TooLarge { .. } | Answer::Unknown => {

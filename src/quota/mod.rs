@@ -19,6 +19,8 @@ mod desk;
 mod form;
 mod hold;
 mod ledger;
+mod lost;
+mod reconcile;
 mod refund;
 mod seed;
 mod slices;
@@ -26,6 +28,7 @@ mod slicing;
 mod store;
 mod switch;
 mod upkeep;
+mod watch;
 
 use serde::Deserialize;
 
@@ -115,6 +118,8 @@ pub struct Settings {
     pub proxies: u64,
     /// How many thousandths of what is left of a budget each proxy holds ahead, to go on when Redis is away.
     pub reserve_permille: u32,
+    /// How often counters of days and months are held against the books, in milliseconds.
+    pub reconcile_ms: u64,
 }
 
 impl Default for Settings {
@@ -128,6 +133,7 @@ impl Default for Settings {
             when_away: WhenAway::Refuse,
             proxies: 1,
             reserve_permille: 0,
+            reconcile_ms: 60_000,
         }
     }
 }

@@ -51,6 +51,7 @@ impl Ledger {
 
     /// Should Redis not hear it, the call's end says the same later.
     async fn give_back(&self, refund: &Refund) {
+        let _passing = self.desk.watch.pass();
         let account = self.desk.account(refund.id);
         let Some(account) = account.filter(|account| account.end.is_none()) else {
             return;
@@ -60,7 +61,8 @@ impl Ledger {
         form.move_from(Actual::default(), account.failed);
         if let Ok(Ok(Answer::Held { bid, .. })) = self.ask_once(&form, account.at).await {
             let charges = form.charges(bid);
-            self.desk.moved(refund.id, charges, account.failed);
+            self.desk
+                .moved(refund.id, charges, account.failed, &self.calendar);
         }
     }
 }

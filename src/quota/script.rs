@@ -32,6 +32,8 @@ pub struct Scripts {
     pub(super) seed: Script,
     pub(super) reassert: Script,
     pub(super) epoch: Script,
+    pub(super) standing: Script,
+    pub(super) correct: Script,
 }
 
 impl Default for Scripts {
@@ -66,6 +68,8 @@ impl Scripts {
             seed: script(include_str!("lua/seed.lua")),
             reassert: script(include_str!("lua/reassert.lua")),
             epoch: script(include_str!("lua/epoch.lua")),
+            standing: script(include_str!("reconcile/lua/standing.lua")),
+            correct: script(include_str!("reconcile/lua/correct.lua")),
         }
     }
 }

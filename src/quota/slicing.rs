@@ -113,6 +113,7 @@ impl Ledger {
 
     /// Takes one slice; whatever stands in the way, calls ask Redis for themselves.
     async fn take_slice(&self, order: &Order) {
+        let _passing = self.desk.watch.pass();
         let asked = Instant::now();
         let id = RequestId::new(order.at);
         let bids = std::slice::from_ref(&order.bid);
@@ -194,6 +195,7 @@ impl Ledger {
         let Some(shrunk) = slice.close() else {
             return;
         };
+        let _passing = self.desk.watch.pass();
         let Some(account) = self.desk.account(slice.id()) else {
             return;
         };
@@ -202,7 +204,8 @@ impl Ledger {
         form.move_from(Actual::default(), Actual::default());
         if let Ok(Ok(Answer::Held { bid, .. })) = self.ask_once(&form, account.at).await {
             let charges = form.charges(bid);
-            self.desk.moved(slice.id(), charges, Actual::default());
+            self.desk
+                .moved(slice.id(), charges, Actual::default(), &self.calendar);
         }
     }
 

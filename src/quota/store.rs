@@ -63,11 +63,28 @@ pub trait Books: Send + Sync {
         organization: OrganizationId,
         spans: &[Span],
     ) -> Result<Vec<u64>, BooksAway>;
+
+    /// Returns the next limits of money and calls whose windows are days and months, at most `most`, in the order of
+    /// their ids. Books that know of no limits have none.
+    async fn calendar_limits(
+        &self,
+        _after: Uuid,
+        _most: usize,
+    ) -> Result<Vec<(OrganizationId, Limit)>, BooksAway> {
+        Ok(Vec::new())
+    }
 }
 
 /// The books in Postgres.
 #[derive(Clone, Debug)]
 pub struct PostgresBooks(Postgres);
+
+/// One limit, as the books tell it.
+#[derive(Deserialize)]
+struct Held {
+    organization_id: OrganizationId,
+    limit: Limit,
+}
 
 /// What the books answer for one span.
 #[derive(Deserialize)]
@@ -113,5 +130,28 @@ impl Books for PostgresBooks {
         let spent: Vec<Spent> =
             serde_json::from_value(answer).map_err(|error| BooksAway(error.into()))?;
         Ok(spent.into_iter().map(|one| one.spent).collect())
+    }
+
+    async fn calendar_limits(
+        &self,
+        after: Uuid,
+        most: usize,
+    ) -> Result<Vec<(OrganizationId, Limit)>, BooksAway> {
+        let away = |error: StoreError| BooksAway(error.into());
+        let mut conn = self.0.acquire().await.map_err(away)?;
+        let answer = sqlx::query_scalar!(
+            r#"select operations.calendar_limits($1, $2) as "limits!""#,
+            after,
+            i32::try_from(most).unwrap_or(i32::MAX),
+        )
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(|error| away(error.into()))?;
+        let held: Vec<Held> =
+            serde_json::from_value(answer).map_err(|error| BooksAway(error.into()))?;
+        let held = held.into_iter();
+        Ok(held
+            .map(|held| (held.organization_id, held.limit))
+            .collect())
     }
 }

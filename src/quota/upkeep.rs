@@ -81,6 +81,8 @@ impl Ledger {
             .is_err()
         {
             tracing::warn!("redis was not told how the last holds ended");
+        } else if self.desk.open_holds() == 0 {
+            self.desk.note_told();
         }
     }
 
@@ -298,7 +300,7 @@ impl Ledger {
         is_heard
     }
 
-    fn write_endings(&self, batch: &[Ending]) -> Call<'_> {
+    pub(super) fn write_endings(&self, batch: &[Ending]) -> Call<'_> {
         script::with_scratch(|scratch| {
             let keys = 1 + batch.len();
             let mut call = Call::new(&self.scripts.settle, keys, keys * 160);

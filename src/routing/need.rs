@@ -55,6 +55,8 @@ pub enum Why {
     NotFree,
     /// Its provider wants a key, and none is the caller's to use.
     NoCredential,
+    /// Its provider permits no more before then.
+    Limited(Moment),
     /// The provider asked for a pause, or something it needs is out until then.
     Cooling(Moment),
     /// It failed too often and is not tried before then.
@@ -134,6 +136,7 @@ impl Why {
             | Self::NoPrice
             | Self::NotFree
             | Self::NoCredential
+            | Self::Limited(_)
             | Self::Cooling(_)
             | Self::Failing(_) => "model",
         }
@@ -151,6 +154,7 @@ impl Why {
             Self::NoPrice => "price_unknown",
             Self::NotFree => "not_free",
             Self::NoCredential => "no_credential",
+            Self::Limited(_) => "rate_limited",
             Self::Cooling(_) => "cooling",
             Self::Failing(_) => "failing",
         }

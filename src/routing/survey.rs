@@ -141,6 +141,7 @@ impl<'a> Survey<'a> {
         let key = id_of(candidate.credential.as_ref());
         let availability = self.look.availability(candidate.offer.id, key, self.now);
         match (availability, self.is_of_the_failing) {
+            (Availability::Limited(until), _) => return Err(Why::Limited(until)),
             (Availability::Cooling(until), _) => return Err(Why::Cooling(until)),
             (Availability::Failing(until), false) => return Err(Why::Failing(until)),
             (Availability::Ready, _) => {}
@@ -218,7 +219,7 @@ fn bound(offer: &Offer, need: &Need<'_>) -> NanoUsd {
 /// Of two reasons the one that passes first; one that does not pass is no news beside one that does.
 fn sooner(one: Why, other: Why) -> Why {
     let until = |why| match why {
-        Why::Cooling(until) | Why::Failing(until) => Some(until),
+        Why::Limited(until) | Why::Cooling(until) | Why::Failing(until) => Some(until),
         _ => None,
     };
     match (until(one), until(other)) {

@@ -5,6 +5,7 @@ pub mod migrate;
 pub mod nodes;
 pub mod owner;
 pub mod postgres;
+pub mod proxies;
 pub mod redis;
 pub mod scope;
 pub mod seal;

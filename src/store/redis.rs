@@ -1,7 +1,8 @@
 //! The door to Redis: one connection that comes back by itself, scripts, and the names of all keys.
 //!
-//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`,
-//! `mget`, `set` and `time`; nothing else has to be allowed to its user.
+//! Uses `evalsha`, `script load`, `info`, `config get`, `ping`, `client setname`, and inside scripts `get`, `mget`,
+//! `set`, `del`, `pexpire`, `hset`, `hget`, `hdel`, `hlen`, `hrandfield`, `zadd`, `zrem`, `zscore`, `zrange`,
+//! `zrangebyscore` and `time`; nothing else has to be allowed to its user.
 
 use std::{
     fmt::Write as _,
@@ -217,6 +218,26 @@ impl Redis {
         }
     }
 
+    /// Calls a script that answers with texts.
+    ///
+    /// # Errors
+    /// As [`Redis::run`].
+    pub async fn read(
+        &self,
+        link: &Link,
+        call: &Call<'_>,
+        patience: Duration,
+    ) -> Result<Vec<Vec<u8>>, RedisError> {
+        let answer = timeout(patience, run(&mut link.connection.clone(), call))
+            .await
+            .map_err(|_| RedisError::Late)?;
+        match answer {
+            Ok(Value::Array(values)) => texts(values),
+            Ok(_) => Err(RedisError::Garbled),
+            Err(error) => Err(self.broken(link, error)),
+        }
+    }
+
     /// Gives `link` up, so that the next caller dials anew.
     pub fn hang_up(&self, link: &Link) {
         let current = self.inner.link.load_full();
@@ -351,6 +372,14 @@ fn whole_numbers(values: &[Value]) -> Result<Vec<i64>, RedisError> {
         .collect()
 }
 
+fn texts(values: Vec<Value>) -> Result<Vec<Vec<u8>>, RedisError> {
+    let text = |value| match value {
+        Value::BulkString(text) => Ok(text),
+        _ => Err(RedisError::Garbled),
+    };
+    values.into_iter().map(text).collect()
+}
+
 /// The names of all keys. The part in braces is the cluster slot: one per tenant, one per provider's key.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -366,6 +395,18 @@ impl Names {
     pub fn epoch(&self, name: &mut String) {
         name.clear();
         let _ = write!(name, "{}quota:epoch", self.prefix);
+    }
+
+    /// Writes the name of a thing that all proxies share; they all lie in one slot.
+    pub fn proxies(&self, name: &mut String, thing: &str) {
+        name.clear();
+        let _ = write!(name, "{}{{proxies}}:{thing}", self.prefix);
+    }
+
+    /// Writes the name under which a proxy's open calls stand.
+    pub fn leases(&self, name: &mut String, proxy: Uuid) {
+        name.clear();
+        let _ = write!(name, "{}lease:{{{proxy}}}", self.prefix);
     }
 
     /// Writes the name under which the number of the last script stands.

@@ -1,19 +1,23 @@
 //! What cannot be booked is kept in files beside the segments, for a person to look at.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
 
 use serde::Serialize;
+use uuid::Uuid;
 
 /// How much of one stretch of damage is kept.
 const DAMAGE_KEPT: u64 = 64 * 1024;
 
 /// The file in the spool's folder that holds entries the books refuse, one JSON object a line.
 const DEAD_LETTERS: &str = "dead-letters.jsonl";
+
+/// What files are called that were set aside to be tried again; an id stands between.
+const ASIDE: (&str, &str) = ("dead-letters-", ".retry");
 
 #[derive(Serialize)]
 struct DeadLetter<'a> {
@@ -32,13 +36,67 @@ pub(super) fn bury(folder: &Path, entry: &[u8], reason: String) -> io::Result<()
     };
     let mut line = serde_json::to_vec(&letter)?;
     line.push(b'\n');
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(folder.join(DEAD_LETTERS))?;
+    let mut file = open_locked(&folder.join(DEAD_LETTERS))?;
     file.write_all(&line)?;
     file.sync_data()
+}
+
+/// Opens the file that stands at `path` once nobody else writes to it. One that was set aside meanwhile is not it.
+fn open_locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        file.lock()?;
+        let is_there = fs::metadata(path).is_ok_and(|there| {
+            file.metadata()
+                .is_ok_and(|ours| ours.ino() == there.ino() && ours.dev() == there.dev())
+        });
+        if is_there {
+            return Ok(file);
+        }
+    }
+}
+
+/// Sets the letters aside, so that others may be written while these are tried again. Nothing when there are none.
+pub(super) fn set_aside(folder: &Path) -> io::Result<()> {
+    let (begin, end) = ASIDE;
+    let path = folder.join(DEAD_LETTERS);
+    if !path.exists() {
+        return Ok(());
+    }
+    // Whoever writes holds the lock, and looks where the file is once it has it.
+    let file = open_locked(&path)?;
+    let aside = folder.join(format!("{begin}{}{end}", Uuid::now_v7()));
+    fs::rename(&path, aside)?;
+    drop(file);
+    Ok(())
+}
+
+/// Returns every file with letters, those that were set aside first.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if is_aside(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let current = folder.join(DEAD_LETTERS);
+    if current.exists() {
+        files.push(current);
+    }
+    Ok(files)
+}
+
+/// Says whether a file was set aside.
+pub(super) fn is_aside(path: &Path) -> bool {
+    let (begin, end) = ASIDE;
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(begin) && name.ends_with(end))
 }
 
 /// Copies the beginning of a damaged stretch to a file named after where it was found.

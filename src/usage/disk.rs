@@ -1,17 +1,22 @@
 //! All the disk work of the flusher, off the runtime's threads: what to book next, what may be deleted.
 
 use std::{
-    io,
+    collections::HashMap,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use uuid::Uuid;
+
 use super::{
     leftovers::{self, Leftover},
     live::Live,
+    log::Place,
     rows::Rows,
     spool::Spool,
 };
+use crate::base::RequestId;
 
 /// How often the folder is searched for what dead processes left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +29,10 @@ pub(super) struct Disk {
     leftover: Option<Leftover>,
     looked: Option<Instant>,
     is_leftovers_turn: bool,
+    /// What dead processes left whose calls are all in the books, until their holds are ended too.
+    gone: Vec<Leftover>,
+    /// Somebody ends what dead processes held.
+    has_mourner: bool,
 }
 
 impl Disk {
@@ -34,6 +43,8 @@ impl Disk {
             leftover: None,
             looked: None,
             is_leftovers_turn: false,
+            gone: Vec::new(),
+            has_mourner: false,
         }
     }
 
@@ -64,14 +75,19 @@ impl Disk {
             };
             leftover.next(rows, limit, self.spool.counters())?;
             if !rows.is_empty() {
+                rows.note_dead();
                 return Ok(());
             }
             if leftover.is_booked()
                 && let Some(leftover) = self.leftover.take()
             {
-                leftover.delete()?;
                 tracing::info!("everything a dead process left in the spool is booked");
                 self.looked = None;
+                if self.has_mourner {
+                    self.gone.push(leftover);
+                } else {
+                    leftover.delete()?;
+                }
             }
         }
     }
@@ -96,9 +112,42 @@ impl Disk {
         self.live.tidy()
     }
 
-    /// Tries again what the disk refused, also while nobody calls.
-    pub(super) fn retry(&mut self) {
+    /// Returns the calls of this process that are not in the books.
+    pub(super) fn open_calls(&self) -> &HashMap<RequestId, Place> {
+        self.live.open_calls()
+    }
+
+    /// Returns the row of an open call; `None` when the disk has lost it.
+    pub(super) fn read_open(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
+        self.live.read_open(place)
+    }
+
+    /// Keeps what dead processes left until [`Disk::bury`] is told: who dies before has told nobody.
+    pub(super) fn wait_for_mourner(&mut self) {
+        self.has_mourner = true;
+    }
+
+    /// Returns the dead processes whose calls are all in the books.
+    pub(super) fn gone(&self) -> Vec<Uuid> {
+        self.gone.iter().filter_map(Leftover::boot).collect()
+    }
+
+    /// Deletes what dead processes left whose holds are ended.
+    pub(super) fn bury(&mut self, boots: &[Uuid]) -> io::Result<()> {
+        let is_buried = |left: &mut Leftover| left.boot().is_none_or(|boot| boots.contains(&boot));
+        for leftover in self.gone.extract_if(.., is_buried) {
+            leftover.delete()?;
+        }
+        Ok(())
+    }
+
+    /// Tries again what the disk refused, also while nobody calls. Room is worth more than holds that end by themselves.
+    pub(super) fn retry(&mut self) -> io::Result<()> {
+        for leftover in mem::take(&mut self.gone) {
+            leftover.delete()?;
+        }
         self.spool.retry();
+        Ok(())
     }
 
     /// Searches the folder at the next turn, however short ago the last search was.

@@ -14,14 +14,17 @@ use futures::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Counters, Spool, dead,
+    Counters, Holds, Leases, Spool,
+    booking::{self, Refused},
+    dead,
     disk::Disk,
-    rows::{Part, Rows},
-    store::{self, NotBooked},
+    leases::{self, Keeper},
+    rows::Rows,
+    store,
 };
 use crate::{
     base::RequestId,
-    store::{Postgres, StoreError},
+    store::{Postgres, StoreError, proxies::Proxies},
 };
 
 /// How many statements book at the same time when many entries wait.
@@ -60,6 +63,7 @@ pub struct Flusher {
     disk: Arc<Mutex<Disk>>,
     /// Read from the spool, but not yet known to be in the books.
     pending: Rows,
+    keeper: Option<Keeper>,
     partitions_due: Instant,
 }
 
@@ -82,8 +86,25 @@ impl Flusher {
             disk: Arc::new(Mutex::new(Disk::new(Arc::clone(&spool)))),
             spool,
             pending: Rows::default(),
+            keeper: None,
             partitions_due: Instant::now(),
         }
+    }
+
+    /// Tells Redis of open calls too, and ends what dead processes held whose spool it books.
+    #[must_use]
+    pub fn with_leases(
+        mut self,
+        leases: Leases,
+        proxies: Arc<Proxies>,
+        holds: Arc<dyn Holds>,
+    ) -> Self {
+        let own = self.spool.boot();
+        self.keeper = Some(Keeper::new(own, leases, proxies, holds));
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.wait_for_mourner();
+        drop(disk);
+        self
     }
 
     /// Flushes until `shutdown` ends, and then what is left for a few seconds more.
@@ -106,15 +127,45 @@ impl Flusher {
                 }
                 Err(error) => longer(&mut away, &error),
             };
+            if self.keeper.as_ref().is_some_and(Keeper::is_due) {
+                self.keep_leases().await;
+            }
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        let last_words = self.drain(&postgres, &on_booked);
+        let last_words = async {
+            self.drain(&postgres, &on_booked).await?;
+            self.keep_leases().await;
+            if let Some(keeper) = &mut self.keeper {
+                keeper.leave().await;
+            }
+            Ok::<(), Away>(())
+        };
         if let Ok(Err(error)) = tokio::time::timeout(LAST_WORDS, last_words).await {
             tracing::warn!(%error, "some entries stay in the spool until the next start");
+        }
+    }
+
+    /// Tells Redis which calls are open. What cannot be told now is told later.
+    async fn keep_leases(&mut self) {
+        let Some(mut keeper) = self.keeper.take() else {
+            return;
+        };
+        let known = keeper.known();
+        let most = self.spool.settings().most_leases;
+        let compared = self.on_disk(move |disk| {
+            let changes = known.changes(disk, most);
+            Ok((known, changes, disk.gone()))
+        });
+        // A task that died took what was known with it: then all is told anew.
+        let (known, changes, gone) = compared.await.unwrap_or_default();
+        let ended = keeper.tell(known, changes, gone).await;
+        self.keeper = Some(keeper);
+        if let Err(error) = self.on_disk(move |disk| disk.bury(&ended)).await {
+            tracing::warn!(%error, "what a dead process left cannot be deleted");
         }
     }
 
@@ -143,11 +194,7 @@ impl Flusher {
         on_booked: &(impl Fn(RequestId) + Send + Sync),
     ) -> Result<Turn, Away> {
         if self.spool.is_full() {
-            self.on_disk(|disk| {
-                disk.retry();
-                Ok(())
-            })
-            .await?;
+            self.on_disk(Disk::retry).await?;
         }
         let limit = self.spool.settings().rows() * STATEMENTS;
         if self.pending.is_empty() {
@@ -160,7 +207,7 @@ impl Flusher {
         }
         self.ensure_partitions(postgres).await;
         let parts = self.pending.parts(self.spool.settings().rows());
-        let refused = try_join_all(parts.map(|part| book(postgres, part)))
+        let refused = try_join_all(parts.map(|part| booking::book(postgres, part)))
             .await
             .map_err(Away::Books)?
             .concat();
@@ -169,6 +216,9 @@ impl Flusher {
             if !refused.iter().any(|refused| refused.id == id) {
                 on_booked(id);
             }
+        }
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| self.pending.are_of_dead()) {
+            keeper.note_lost(self.pending.each().filter_map(leases::lost));
         }
         let turn = if self.pending.is_full(limit) {
             Turn::Full
@@ -253,43 +303,6 @@ impl Flusher {
             Turn::Part | Turn::Idle => Duration::from_millis(self.spool.settings().flush_ms / 2),
         }
     }
-}
-
-/// A row that can never be booked, and why.
-#[derive(Clone, Debug)]
-struct Refused {
-    id: RequestId,
-    row: String,
-    reason: String,
-}
-
-/// Books rows; halves what the books refuse until the row at fault stands alone. Returns those.
-///
-/// # Errors
-/// When the books are away. Some rows may be booked then: sending them again changes nothing.
-async fn book(postgres: &Postgres, rows: Part<'_>) -> Result<Vec<Refused>, StoreError> {
-    let mut conn = postgres.acquire().await?;
-    let mut refused = Vec::new();
-    let mut parts = vec![rows];
-    while let Some(part) = parts.pop() {
-        match store::ingest(&mut conn, part).await {
-            Ok(_) => {}
-            Err(NotBooked::Away(error)) => return Err(error),
-            Err(NotBooked::TooSlow(error)) if part.len() < 2 => return Err(error),
-            Err(NotBooked::Refused(error)) if part.len() < 2 => {
-                refused.extend(part.ids().map(|id| Refused {
-                    id,
-                    row: part.text().to_owned(),
-                    reason: dead::chain(&error),
-                }));
-            }
-            Err(NotBooked::Refused(_) | NotBooked::TooSlow(_)) => {
-                let [front, back] = part.halves();
-                parts.extend([back, front]);
-            }
-        }
-    }
-    Ok(refused)
 }
 
 /// Where file sizes are limited, a write that is refused must not end the process: a handled signal does not.

@@ -66,6 +66,12 @@ impl Leftover {
         self.log.open.is_empty() && self.log.tracks.values().all(Track::is_read)
     }
 
+    /// Returns which process it was.
+    pub(super) fn boot(&self) -> Option<Uuid> {
+        let first = self.log.tracks.values().next();
+        first.map(|track| track.name.boot)
+    }
+
     /// Deletes the segments.
     pub(super) fn delete(self) -> io::Result<()> {
         for track in self.log.tracks.values() {

@@ -1,6 +1,6 @@
 //! The segments this process is writing, read behind its own pen.
 
-use std::{io, sync::Arc, time::Duration, time::Instant};
+use std::{collections::HashMap, io, sync::Arc, time::Duration, time::Instant};
 
 use super::{
     log::{Log, Place, Track, Writes},
@@ -43,6 +43,14 @@ impl Live {
     /// Notes that the calls are in the books.
     pub(super) fn booked(&mut self, rows: &Rows) {
         self.log.close(rows);
+    }
+
+    pub(super) fn open_calls(&self) -> &HashMap<RequestId, Place> {
+        &self.log.open
+    }
+
+    pub(super) fn read_open(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
+        self.log.read_intent(place)
     }
 
     /// Deletes what nobody needs any more. Everything that `next` added must be in the books.

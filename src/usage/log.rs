@@ -31,7 +31,7 @@ pub(super) struct Track {
 }
 
 /// Where an open intent stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) number: u64,
     pub(super) offset: u64,

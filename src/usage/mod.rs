@@ -11,6 +11,10 @@ pub mod report;
 pub mod request;
 pub mod rollup;
 
+pub mod leases;
+pub mod letters;
+
+mod booking;
 mod counters;
 mod dead;
 mod disk;
@@ -25,5 +29,6 @@ pub mod store;
 pub use counters::Counters;
 pub use entry::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent};
 pub use flusher::{Away, Flusher};
+pub use leases::{Holds, Leases, Lost, NotEnded, Sweeper};
 pub use rows::{Part, Rows};
 pub use spool::{Settings, Spool, SpoolError};

@@ -32,6 +32,17 @@ pub(super) fn id_of(row: &[u8]) -> Option<RequestId> {
     Uuid::try_parse_ascii(text).ok().map(RequestId)
 }
 
+/// Returns a row that was written here without what its caller attached; `None` when it is no row.
+pub(super) fn without_tags(row: &[u8]) -> Option<String> {
+    let id = id_of(row)?;
+    let mut fields: serde_json::Map<String, Value> = serde_json::from_slice(row).ok()?;
+    for name in ["request_id", "tags", "client_request_id"] {
+        fields.remove(name);
+    }
+    let rest = Value::Object(fields).to_string();
+    Some(format!("{{\"request_id\":\"{id}\",{}", rest.get(1..)?))
+}
+
 /// Columns that would be null are left out.
 fn write_as(entry: &Entry, finish: Finish, is_estimated: bool, out: &mut Vec<u8>) {
     let mut row = Object::open(out);
@@ -221,6 +232,27 @@ mod tests {
         assert_eq!(id_of(&row), Some(entry.request_id));
         assert_eq!(id_of(b"{\"request_id\":\"x"), None);
         assert_eq!(id_of(b"{\"at\":\"2026-01-01T00:00:00Z\"}"), None);
+    }
+
+    #[test]
+    fn a_row_without_what_its_caller_attached_is_a_row() {
+        let entry = Entry {
+            tags: json!({"note": "x".repeat(100)}),
+            client_request_id: Some("mine".to_owned()),
+            ..entry()
+        };
+        let mut row = Vec::new();
+        write(&entry, &mut row);
+
+        let short = without_tags(&row).unwrap();
+
+        assert_eq!(id_of(short.as_bytes()), Some(entry.request_id));
+        let mut expected = written(&entry);
+        for name in ["tags", "client_request_id"] {
+            expected.as_object_mut().unwrap().remove(name);
+        }
+        assert_eq!(serde_json::from_str::<Value>(&short).unwrap(), expected);
+        assert_eq!(without_tags(b"{}"), None);
     }
 
     #[test]

@@ -13,6 +13,8 @@ const FULL_BYTES: usize = 4 * 1024 * 1024;
 pub struct Rows {
     text: String,
     places: Vec<Place>,
+    /// A process that died left them.
+    are_of_dead: bool,
 }
 
 /// Where one row stands in the text.
@@ -83,14 +85,30 @@ impl Rows {
         self.places.iter().map(|place| place.id)
     }
 
+    /// Returns each of them.
+    pub(super) fn each(&self) -> impl Iterator<Item = &str> {
+        let row = |place: &Place| self.text.get(place.from..place.to);
+        self.places.iter().filter_map(row)
+    }
+
     /// Returns them in parts of `size`.
     pub(super) fn parts(&self, size: usize) -> impl Iterator<Item = Part<'_>> {
         let starts = (0..self.places.len()).step_by(size.max(1));
         starts.map(move |from| self.part(from..self.places.len().min(from + size.max(1))))
     }
 
+    /// Notes that a process left them that died.
+    pub(super) fn note_dead(&mut self) {
+        self.are_of_dead = true;
+    }
+
+    pub(super) fn are_of_dead(&self) -> bool {
+        self.are_of_dead
+    }
+
     /// Forgets them and keeps the room they took.
     pub(super) fn clear(&mut self) {
+        self.are_of_dead = false;
         self.text.clear();
         self.places.clear();
     }

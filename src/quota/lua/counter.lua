@@ -6,6 +6,7 @@
 --   2  the epoch of what proxies asserted before it was seeded    3  how much that is
 --   4  the newest slot of the ring, or the start of the calendar window (ms)
 --   5  what is used in the calendar window, or 5..29 a ring of 25 slots: the current one and the 24 before
+--   6  of a calendar window: when the round was opened that corrected it last (ms); absent: never
 --   30 by how many slots the ring runs ahead of the clock, because that was put back; absent: none
 -- `width` is a slot's width in ms, 0 for calendar windows. A counter of what is in flight is a ring over the
 -- moments the leases end: `lead` is the lease, 0 for all others.

@@ -87,6 +87,8 @@ pub enum Availability {
     OnTrial,
     /// It failed too often; until when it is left alone.
     Failing(Moment),
+    /// It has reached its provider's limit, until then.
+    Limited(Moment),
     /// It must not be asked before then.
     Cooling(Moment),
 }
@@ -143,7 +145,7 @@ impl Health {
     pub fn is_open(&self, offer: OfferId, credential: Option<CredentialId>, now: Moment) -> bool {
         matches!(
             self.availability(offer, credential, now),
-            Availability::Failing(_) | Availability::Cooling(_)
+            Availability::Failing(_) | Availability::Limited(_) | Availability::Cooling(_)
         )
     }
 
@@ -250,13 +252,17 @@ impl Look<'_> {
         now: Moment,
     ) -> Availability {
         let pair = self.pairs.get(&(offer, credential));
-        let pauses = [
-            pair.map(|pair| pair.cool_until.moment()),
+        let limited = pair.map(|pair| pair.cool_until.moment());
+        let paused = [
             self.offers.get(&offer).map(|cell| cell.cool_until.moment()),
             credential.and_then(|key| Some(self.credentials.get(&key)?.moment())),
         ];
-        match pauses.into_iter().flatten().max() {
-            Some(until) if now < until => Availability::Cooling(until),
+        let paused = paused.into_iter().flatten().max();
+        match (limited.max(paused), limited) {
+            (Some(until), Some(limited)) if now < until && until == limited => {
+                Availability::Limited(until)
+            }
+            (Some(until), _) if now < until => Availability::Cooling(until),
             _ => pair.map_or(Availability::Ready, |pair| pair.availability(now)),
         }
     }

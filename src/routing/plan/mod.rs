@@ -61,6 +61,12 @@ pub enum Unroutable {
     /// The call does not fit into any window.
     #[error("the request is longer than the context window of the model")]
     ContextTooSmall,
+    /// Everybody who could has reached a provider's limit.
+    #[error("every provider of this model has reached its limit")]
+    AllLimited {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
     /// Everybody who could is sick or paused.
     #[error("every offer of this model is paused")]
     AllCooling {
@@ -148,12 +154,17 @@ fn refusal(out: &[(OfferId, Why)], health: &Health, now: Moment) -> Unroutable {
     let whys = || out.iter().map(|(_, why)| *why);
     let probe = Duration::from_millis(health.settings().probe_every_ms);
     let pauses = whys().filter_map(|why| match why {
-        Why::Cooling(until) => Some(until.since(now)),
+        Why::Limited(until) | Why::Cooling(until) => Some(until.since(now)),
         Why::Failing(_) => Some(probe),
         _ => None,
     });
     if let Some(retry_after) = pauses.min() {
-        return Unroutable::AllCooling { retry_after };
+        let is_sick = |why| matches!(why, Why::Cooling(_) | Why::Failing(_));
+        return if whys().any(is_sick) {
+            Unroutable::AllCooling { retry_after }
+        } else {
+            Unroutable::AllLimited { retry_after }
+        };
     }
     if whys().any(|why| why == Why::ContextTooSmall) {
         return Unroutable::ContextTooSmall;

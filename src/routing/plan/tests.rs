@@ -358,6 +358,24 @@ fn when_everybody_pauses_the_caller_is_told_until_when() {
     assert_eq!(refused, Unroutable::AllCooling { retry_after });
 }
 
+#[test]
+fn when_every_provider_is_at_its_limit_the_caller_is_told_so() {
+    let llama = model("llama");
+    let (one, other) = (
+        paid(provider("one"), &llama, 1),
+        paid(provider("other"), &llama, 2),
+    );
+    let health = Health::default();
+    for (offer, rest) in [(&one, 20_000), (&other, 7_000)] {
+        health.cool(Cool::OfferCredential(offer.id, key_of(offer)), after(rest));
+    }
+
+    let refused = plan(&resolved(&[&llama], [one, other]), &need(), &health, NOW).unwrap_err();
+
+    let retry_after = Duration::from_secs(7);
+    assert_eq!(refused, Unroutable::AllLimited { retry_after });
+}
+
 fn break_down(health: &Health, offer: &Offer) {
     for _ in 0..5 {
         health.failed(offer.id, key_of(offer), Failure::Connect, NOW);

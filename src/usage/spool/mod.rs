@@ -55,6 +55,10 @@ pub struct Settings {
     pub flush_ms: u64,
     /// How many entries one statement books at most.
     pub batch: usize,
+    /// How many open calls Redis keeps at most for one proxy, so that the loss of its machine loses none of them.
+    pub most_leases: usize,
+    /// How long a proxy may be silent before the others book what it left, in milliseconds.
+    pub abandon_after_ms: u64,
 }
 
 impl Default for Settings {
@@ -66,6 +70,8 @@ impl Default for Settings {
             sync_ms: 100,
             flush_ms: 500,
             batch: 1_000,
+            most_leases: 20_000,
+            abandon_after_ms: 600_000,
         }
     }
 }
@@ -171,6 +177,12 @@ impl Spool {
         self.pen.is_full()
     }
 
+    /// Returns which process this is, among all that ever wrote a spool.
+    #[must_use]
+    pub fn boot(&self) -> Uuid {
+        self.pen.boot
+    }
+
     /// Returns what went wrong since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -186,10 +198,6 @@ impl Spool {
 
 /// What the flusher asks of the spool it empties.
 impl Spool {
-    pub(super) fn boot(&self) -> Uuid {
-        self.pen.boot
-    }
-
     pub(super) fn folder(&self) -> &Path {
         &self.pen.settings.spool_dir
     }

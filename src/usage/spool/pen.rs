@@ -98,13 +98,15 @@ impl Pen {
         })
     }
 
-    /// Writes what was gathered before the last look already; says whether something younger waits.
+    /// Writes what was gathered before the last look already; says whether something younger waits, or was taken
+    /// since that look.
     pub(super) fn write_stale(&self, look: &mut Option<u64>) -> bool {
         let mut writer = self.writer();
-        if look.replace(writer.takings) == Some(writer.takings) {
+        let is_still = look.replace(writer.takings) == Some(writer.takings);
+        if is_still {
             self.write_down(&mut writer);
         }
-        !writer.gathered.is_empty()
+        !is_still || !writer.gathered.is_empty()
     }
 
     pub(super) fn bytes(&self) -> u64 {

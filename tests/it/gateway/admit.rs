@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::stack::{Setup, TestStack};
+use crate::stack::{Setup, TestStack, eventually};
 
 #[tokio::test]
 async fn a_burst_through_two_proxies_admits_exactly_the_limit() {
@@ -130,10 +130,40 @@ async fn only_so_many_calls_are_in_flight_at_once() {
     let admitted = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(admitted, 3);
     stack.booked(3).await;
-    crate::stack::eventually("the places are free again", || async {
+    eventually("the places are free again", || async {
         key.stream("hello").await.status == 200
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_second_call_with_the_idempotency_key_of_an_unfinished_one_is_refused_by_every_proxy() {
+    let stack = Setup::new().free("gratis").proxies(2).start().await;
+    stack.provider("gratis").fault("gap=100").await;
+    let key = stack.key().mint().with_header("idempotency-key", "order 7");
+    let meanwhile = async {
+        eventually("the first is under way", || async {
+            stack.proxy().metric("synaxis_inflight_requests").await == 1.0
+        })
+        .await;
+        for proxy in &stack.proxies {
+            let second = key.at(proxy).chat("hello").await;
+            assert_eq!(
+                (second.status, second.code().as_str()),
+                (409, "idempotency_key_in_use")
+            );
+        }
+        let stranger = stack.key().mint().with_header("idempotency-key", "order 7");
+        assert_eq!(stranger.chat("hello").await.status, 200);
+    };
+    let (first, ()) = tokio::join!(key.stream("hello"), meanwhile);
+    assert_eq!(first.status, 200);
+
+    eventually("the key may be used again", || async {
+        key.chat("hello").await.status == 200
+    })
+    .await;
+    stack.booked(3).await;
 }
 
 #[tokio::test]

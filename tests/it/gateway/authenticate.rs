@@ -24,6 +24,32 @@ async fn an_unknown_key_and_a_wrong_secret_sound_the_same() {
 }
 
 #[tokio::test]
+async fn who_guesses_keys_is_not_looked_up_for_any_more_and_known_callers_are_served_all_the_same()
+{
+    let stack = Setup::new()
+        .free("gratis")
+        .setting("KEYS__GUESSES_PER_MINUTE", 20)
+        .start()
+        .await;
+    let (known, late) = (stack.key().mint(), stack.key().mint());
+    assert_eq!(known.chat("hello").await.status, 200);
+
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        let (guess, ..) = synaxis::keys::token::mint();
+        answers.push(known.but(guess.expose()).chat("hello").await);
+    }
+    answers.push(late.chat("hello").await);
+
+    for answer in &answers {
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.json()["error"], answers[0].json()["error"]);
+    }
+    assert_eq!(known.chat("hello").await.status, 200);
+    assert_eq!(stack.provider("gratis").calls(), 2);
+}
+
+#[tokio::test]
 async fn a_revoked_key_is_refused_within_a_second() {
     let stack = TestStack::start().await;
     let key = stack.key().mint();

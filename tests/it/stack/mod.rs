@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod database;
 pub mod people;
+pub mod postgres;
 pub mod provider;
 pub mod proxy;
 pub mod redis;

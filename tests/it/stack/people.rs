@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use reqwest::{Client, Response};
+use reqwest::{
+    Client, Response,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 
 use super::TestStack;
@@ -27,7 +30,7 @@ pub struct Key {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
+    pub headers: HeaderMap,
     pub text: String,
 }
 
@@ -67,12 +70,17 @@ impl<'a> KeyOrder<'a> {
 
 /// A client that follows nothing and waits for everything.
 pub fn client() -> Client {
+    client_with(HeaderMap::new())
+}
+
+fn client_with(headers: HeaderMap) -> Client {
     // As the binary does; whoever comes second finds it done.
     let _was_installed_before = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(120))
+        .default_headers(headers)
         .build()
         .expect("a client")
 }
@@ -82,6 +90,18 @@ impl Key {
     pub fn but(&self, text: &str) -> Self {
         Self {
             text: text.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same key in the hands of somebody who adds a header.
+    pub fn with_header(&self, name: &'static str, value: &'static str) -> Self {
+        let headers = [(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )];
+        Self {
+            client: client_with(HeaderMap::from_iter(headers)),
             ..self.clone()
         }
     }

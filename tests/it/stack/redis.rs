@@ -59,7 +59,8 @@ impl OwnRedis {
         calls.map_or(0, |calls| calls.parse().expect("a number"))
     }
 
-    fn cli(&self, command: &[&str]) -> String {
+    /// Runs one command as `redis-cli` does.
+    pub fn cli(&self, command: &[&str]) -> String {
         let port = self.address.rsplit(':').next().expect("a port");
         let done = Command::new("redis-cli")
             .args(["-p", port])

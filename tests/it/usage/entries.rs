@@ -89,6 +89,7 @@ pub fn settings(folder: &Path) -> Settings {
         sync_ms: 5,
         flush_ms: 20,
         batch: 1_000,
+        ..Settings::default()
     }
 }
 

@@ -168,7 +168,7 @@ async fn a_disk_that_is_full_for_a_while_refuses_intents_and_recovers_alone() {
 }
 
 /// A disk of four megabytes, where the test may mount one.
-mod small_disk {
+pub mod small_disk {
     use std::{io::Write, path::Path, process::Command};
 
     pub struct Disk(tempfile::TempDir);
