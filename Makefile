@@ -1,5 +1,5 @@
 # Names over plain commands. `make dev ARGS="--fresh"` passes arguments on.
-.PHONY: dev test lint fuzz bench soak faults docs
+.PHONY: dev test lint fuzz timing bench soak faults docs
 
 dev: ## Everything on this machine, release build
 	scripts/install.sh
@@ -14,6 +14,10 @@ lint: ## Format, clippy, documentation
 fuzz: ## The admin API against its own document
 	scripts/install.sh test
 	scripts/fuzz.sh $(ARGS)
+
+timing: ## Whether the time of a refusal tells what it hides
+	scripts/install.sh test
+	scripts/timing.sh
 
 bench: ## The pure pieces
 	cargo bench --locked $(ARGS)

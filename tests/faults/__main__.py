@@ -64,7 +64,10 @@ def main() -> None:
         for one in CASES:
             print(f"{one.name:6}  {one.title}{' (only when named)' if one.is_extra else ''}")
         return
-    results = asyncio.run(_play_all(_chosen(arguments.cases), arguments))
+    try:
+        results = asyncio.run(_play_all(_chosen(arguments.cases), arguments))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit("stopped")
     print(table.summary(results))
     sys.exit(any(result.verdict == "FAILED" for result in results))
 

@@ -290,8 +290,9 @@ class Bench:
         span = (
             "date_trunc('day', now() - interval '2 days', 'UTC'), date_trunc('day', now() + interval '3 days', 'UTC')"
         )
-        found = await self.ask(f"select count(*) as n from operations.usage_faults({span})")
-        return int(found[0]["n"])
+        usage = await self.ask(f"select count(*) as n from operations.usage_faults({span})")
+        ledger = await self.ask(f"select count(*) as n from operations.ledger_faults({span})")
+        return int(usage[0]["n"]) + int(ledger[0]["n"])
 
     def growth(self) -> tuple[float, int]:
         """How much the proxies' memory (MB) and descriptors have grown, at most."""
@@ -303,9 +304,9 @@ class Bench:
                 grown_fds = max(grown_fds, process.fds() - before_fds)
         return grown_mb, grown_fds
 
-    def panics(self) -> int:
-        """How many panics anybody logged."""
-        return sum(plane.panics() for plane in (*self.proxies.values(), *self.sidecars))
+    def panics(self) -> list[str]:
+        """The panics anybody logged."""
+        return [panic for plane in (*self.proxies.values(), *self.sidecars) for panic in plane.panics()]
 
     async def leaked(self, keys: list[Key]) -> int:
         """How many calls still count as in flight though none is."""

@@ -65,6 +65,9 @@ class Connection(asyncio.Protocol):
     async def ask(self, request: bytes, patience_s: float, leave_after: int = 0) -> Answer:
         """Sends a request and waits for its answer; leaves after so many bytes of it when told to."""
         assert self._transport is not None
+        if self._transport.is_closing():
+            # Lost before it was used: nobody would tell us again.
+            return Answer(fault="reset")
         loop = asyncio.get_running_loop()
         self._answer, self._began, self._leave_after = Answer(), loop.time(), leave_after
         self._buffer, self._body, self._left, self._is_chunked = bytearray(), bytearray(), -1, False

@@ -124,9 +124,10 @@ class Plane:
         lines = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
         return sum(float(line) for line in lines)
 
-    def panics(self) -> int:
-        """How many panics it logged."""
-        return self.process.said().count("panicked at")
+    def panics(self) -> list[str]:
+        """The panics it logged, each with what stands behind it."""
+        lines = self.process.said().splitlines()
+        return [" ".join(lines[place : place + 2]) for place, line in enumerate(lines) if "panicked at" in line]
 
     @property
     def spool(self) -> Path:

@@ -56,7 +56,7 @@ def _cells(report: Report) -> list[str]:
         f"{report.grown_mb:+.1f}",
         f"{report.grown_fds:+d}",
         str(report.leaked),
-        str(report.panics),
+        str(len(report.panics)),
     ]
 
 
@@ -64,6 +64,7 @@ def _figures(report: Report) -> list[str]:
     told = [f"        {figure}" for figure in report.figures]
     standard = report.judged()[: -len(report.figures) or None]
     told += [f"        {figure}" for figure in standard if not figure.is_good]
+    told += [f"        panic: {panic}" for panic in report.panics]
     if report.errors:
         told.append(f"        unexpected: {dict(report.errors)}")
     return told

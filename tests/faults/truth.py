@@ -1,5 +1,7 @@
 """The three ledgers side by side: what upstreams truly sent, what Postgres booked, what Redis counts."""
 
+import bisect
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,9 @@ select request_id, api_key_id, finish, status, is_estimated, input_tokens, outpu
 from operations.usage_entries
 where requested_model <> 'calm'
 """
+
+# A provider notes the end of a call once it is rid of it; its reader may have gone on some milliseconds before.
+_LATE_MS = 25
 
 _ROLL_UP = """
 select coalesce(sum(requests), 0) as requests, coalesce(sum(cost_nano_usd), 0) as cost
@@ -107,7 +112,8 @@ class Comparison:
     abandoned: int
     # Nano-dollars that calls booked as complete cost less, or more, than what was sent.
     mispriced: int
-    # Nano-dollars that a call was booked for less than what was sent, however it ended.
+    # Nano-dollars by which calls were booked below what was sent. Not of callers who left: what their provider had
+    # written and we had not read is known to nobody else.
     short: int
     # Calls and nano-dollars by which the roll-up differs from its rows.
     roll_up: int
@@ -132,27 +138,37 @@ def compare(ledgers: Ledgers, price: Price) -> Comparison:
         invented=sum(row.finish != "abandoned" for row in invented),
         abandoned=sum(row.finish == "abandoned" for row in rows),
         mispriced=sum(abs(cost - row.cost) for cost, row in exact),
-        short=sum(max(0, cost - row.cost) for cost, row in both),
+        short=sum(max(0, cost - row.cost) for cost, row in both if row.finish != "client_gone"),
         roll_up=abs(roll_up[0] - len(rows)) + abs(roll_up[1] - sum(row.cost for row in rows)),
     )
 
 
-def most_in_window(events: Iterable[tuple[int, int]], window_ms: int) -> int:
-    """Returns the most of the amounts that lie in any half-open stretch of a length; events are (when, how much)."""
-    ordered = sorted(events)
-    most = total = start = 0
-    for at, amount in ordered:
+def begun_ms(request_id: str) -> int:
+    """Returns when a call came to its proxy: the moment in its id."""
+    return int(request_id.replace("-", "")[:12], 16)
+
+
+def most_in_window(calls: Iterable[tuple[int, int, int]], window_ms: int) -> int:
+    """Returns the most that was admitted in any stretch of a length; calls are (begun, arrived, how much).
+
+    A call is admitted after it came to its proxy and before it arrives at its provider: what lies between the two, on a
+    busy machine, must not count as a window that was too full. So a call counts for a stretch that holds both.
+    """
+    most = total = 0
+    begun: list[tuple[int, int]] = []
+    for came, arrived, amount in sorted(calls, key=lambda call: call[1]):
+        bisect.insort(begun, (came, amount))
         total += amount
-        while ordered[start][0] <= at - window_ms:
-            total -= ordered[start][1]
-            start += 1
+        over = bisect.bisect_right(begun, (arrived - window_ms, sys.maxsize))
+        total -= sum(gone for _, gone in begun[:over])
+        del begun[:over]
         most = max(most, total)
     return most
 
 
 def most_at_once(sent: Iterable[Sent]) -> int:
-    """Returns how many calls were open at the same time at most."""
-    edges = sorted(edge for call in sent for edge in ((call.at_ms, 1), (call.at_ms + call.ms, -1)))
+    """Returns how many calls were open at the same time at most; their ends are written down a little late."""
+    edges = sorted(edge for call in sent for edge in ((call.at_ms, 1), (call.at_ms + max(0, call.ms - _LATE_MS), -1)))
     most = now = 0
     for _, step in edges:
         now += step
@@ -171,12 +187,14 @@ class Limited:
     weigh: Callable[[Sent], int]
     keys: frozenset[str] | None = None
 
-    def used(self, sent: Sequence[Sent], key_of: dict[str, str]) -> int:
-        """The most of it that upstreams saw in one window."""
+    def used(self, sent: Sequence[Sent], key_of: dict[str, str], as_it_arrived: bool = False) -> int:
+        """The most of it that was certainly admitted in one window, or the most that arrived in one."""
         counted = [call for call in sent if self.keys is None or key_of.get(call.request_id) in self.keys]
         if self.window_ms is None:
             return sum(self.weigh(call) for call in counted)
-        return most_in_window(((call.at_ms, self.weigh(call)) for call in counted), self.window_ms)
+        came = (call.at_ms if as_it_arrived else begun_ms(call.request_id) for call in counted)
+        calls = ((begun, call.at_ms, self.weigh(call)) for begun, call in zip(came, counted, strict=True))
+        return most_in_window(calls, self.window_ms)
 
 
 def rows_of(lines: list[dict[str, str]]) -> list[Row]:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from ..case import CASES
 
-_PAGES = ("limits", "clocks", "deaths", "redis_odd", "redis_lost", "books", "disk", "retention", "upkeep")
+_PAGES = ("limits", "clocks", "deaths", "redis_odd", "redis_lost", "books", "disk", "retention", "upkeep", "crowd")
 
 
 def load() -> None:

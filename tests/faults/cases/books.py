@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..bench import Bench, Spec
 from ..case import Stage, case
-from ..load import Client, Crowd, Tally, Words
+from ..load import Client, Crowd, Tally, Words, percentile
 from ..process import until
 from ..relay import Toxics
 from ..report import Figure, Report, conclude, zero
@@ -17,7 +17,7 @@ from ..tenant import Key, Terms
 from .limits import DEAR, WIDE
 
 
-@case("F45", "Postgres is away for a minute")
+@case("F45", "Postgres is away for a minute; later it is there and silent")
 async def away(stage: Stage) -> Report:
     async with stage.bench(Spec(price=DEAR)) as bench:
         known = await bench.tenant.key("known", limits=WIDE)
@@ -37,8 +37,13 @@ async def away(stage: Stage) -> Report:
         await bench.idle(60)
         drained_s = time.monotonic() - began
         after = await Crowd(bench.doors, [stranger.text], callers=2, most_calls=4).run(10)
+        await bench.spoil("postgres", Toxics(is_black_hole=True))
+        silent = await Crowd(bench.doors, [known.text], callers=50, rate=150).run(stage.span(15, 6))
+        await bench.mend("postgres")
+        tally_known.add(silent)
         report, _ = await conclude(bench, tally_known)
         return report.add(
+            Figure("p99 ms while it is silent", percentile(silent.every_ms, 0.99), most=250),
             zero("strangers told anything but 503", sum(tally.other_than("503").values())),
             zero("strangers not served afterwards", after.calls - after.good),
             Figure("spool MB", spooled / 1e6),

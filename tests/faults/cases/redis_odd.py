@@ -23,13 +23,12 @@ async def _exact(bench: Bench, key: Key, tally: Tally, expected: tuple[str, ...]
     return report.add(*await apart(bench, key, ledgers))
 
 
-@case("F13", "answers of Redis are lost, come too late, and admissions arrive after they were given up")
+@case("F13", "answers of Redis are lost, come too late or in pieces, and admissions arrive after they were given up")
 async def lost_answers(stage: Stage) -> Report:
     async with stage.bench(Spec(price=DEAR)) as bench:
         key = await bench.tenant.key(limits=WIDE)
         crowd = Crowd(bench.doors, [key.text], callers=40, rate=120, longest_wait_s=0.1)
         calling = crowd.begin()
-        dropped = 0
         for _ in range(stage.times(60, 15)):
             await bench.spoil("redis", Toxics(replies_to_drop=1))
             await asyncio.sleep(0.25)
@@ -38,6 +37,9 @@ async def lost_answers(stage: Stage) -> Report:
             await asyncio.sleep(0.6)
             await bench.mend("redis")
             await asyncio.sleep(0.6)
+        await bench.spoil("redis", Toxics(slice_bytes=3, slice_ms=0.2))
+        await asyncio.sleep(stage.span(5, 2))
+        await bench.mend("redis")
         dropped = sum([(await bench.relays.stats(name))["dropped"] for name in _RELAYS])
         await asyncio.sleep(2)
         crowd.stop()

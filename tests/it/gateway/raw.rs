@@ -69,20 +69,41 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<u8>>) {
     }
 }
 
-/// Sends bytes and returns what comes back until the connection closes or stays silent.
+/// How long an answer may take on a machine that has much to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long nothing may come after a whole answer before nothing is taken to come any more.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Sends bytes and returns what comes back until the connection closes or, after a whole answer, stays silent.
 fn talk(stack: &TestStack, pieces: &[&[u8]]) -> String {
     let mut stream = TcpStream::connect(&stack.proxy().address).expect("a connection");
-    let patience = Some(Duration::from_secs(2));
-    stream.set_read_timeout(patience).expect("a timeout");
     for piece in pieces {
         let _may_be_cut = stream.write_all(piece);
     }
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
-    while let Ok(read @ 1..) = stream.read(&mut piece) {
+    loop {
+        let patience = if is_whole(&answer) { SILENCE } else { PATIENCE };
+        stream.set_read_timeout(Some(patience)).expect("a timeout");
+        let Ok(read @ 1..) = stream.read(&mut piece) else {
+            return String::from_utf8_lossy(&answer).into_owned();
+        };
         answer.extend_from_slice(&piece[..read]);
     }
-    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Says whether an answer has its body, a conversation its first word.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    if head.starts_with("http/1.1 101") {
+        return !body.is_empty();
+    }
+    let mut lines = head.lines();
+    let length = lines.find_map(|line| line.strip_prefix("content-length:"));
+    length.is_some_and(|length| length.trim().parse() == Ok(body.len()))
 }
 
 fn head(key: &Key, framing: &str) -> String {

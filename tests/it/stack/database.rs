@@ -132,11 +132,17 @@ impl TestDatabase {
             format!("alter database {} allow_connections false", self.name),
         )
         .await;
-        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+        // Until nobody is left: a connection may have been under way, and a process takes its time to end.
+        let ending =
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+        while 0 < sqlx::query_scalar::<_, i64>(ending)
             .bind(&self.name)
-            .execute(&mut server)
+            .fetch_one(&mut server)
             .await
-            .expect("a termination");
+            .expect("a termination")
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Lets connections in again.

@@ -4,6 +4,7 @@ mod document;
 mod extra;
 mod given;
 mod idor;
+mod timing;
 mod world;
 
 #[tokio::test]
