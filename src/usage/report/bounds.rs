@@ -76,13 +76,14 @@ impl Question {
         if self.period.to <= self.period.from {
             return Err(NotAnswered::Backwards);
         }
+        // A shorter period would not help.
+        if self.whose == Whose::Everybody && !self.is_total() {
+            return Err(NotAnswered::TooWide);
+        }
         let (longest, bound) = self.longest();
         // Widening it to whole hours must not make a period too long that was not.
         if longest + WIDENED < self.period.length() {
             return Err(NotAnswered::TooLong(longest, bound));
-        }
-        if self.whose == Whose::Everybody && !self.is_total() {
-            return Err(NotAnswered::TooWide);
         }
         Ok(())
     }
