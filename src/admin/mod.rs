@@ -33,6 +33,7 @@ pub mod serve;
 pub mod store;
 
 pub mod auto_optimization;
+pub mod enforcement;
 pub mod groups;
 pub mod invitations;
 pub mod invited;

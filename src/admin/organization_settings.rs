@@ -47,6 +47,8 @@ pub struct OrganizationSettingsView {
     allowed_origins: Vec<String>,
     /// What happens while the counters cannot be asked.
     degraded_mode: DegradedMode,
+    /// Do its limits refuse? Else they only count what they would have refused.
+    limits_enforced: bool,
     /// May providers that train on data serve it?
     allows_training: bool,
     /// When they were last changed.
@@ -68,6 +70,7 @@ impl From<OrganizationSettings> for OrganizationSettingsView {
             access_token_lifetime_s: settings.access_token_lifetime_s,
             allowed_origins: settings.allowed_origins,
             degraded_mode: settings.degraded_mode,
+            limits_enforced: settings.limits_enforced,
             allows_training: settings.allows_training,
             updated_at: settings.updated_at,
         }
@@ -106,6 +109,9 @@ pub struct ChangeOrganizationSettings {
     /// What happens while the counters cannot be asked.
     #[garde(skip)]
     degraded_mode: Option<DegradedMode>,
+    /// Do its limits refuse? Else they only count what they would have refused. Proxies know within a second.
+    #[garde(skip)]
+    limits_enforced: Option<bool>,
     /// May providers that train on data serve it?
     #[garde(skip)]
     allows_training: Option<bool>,
@@ -170,6 +176,7 @@ pub async fn change_organization_settings(
         access_token_lifetime_s: body.access_token_lifetime_s,
         allowed_origins: body.allowed_origins,
         degraded_mode: body.degraded_mode,
+        limits_enforced: body.limits_enforced,
         allows_training: body.allows_training,
         ..SettingsChange::default()
     };

@@ -9,6 +9,7 @@ use super::{
     access::Access,
     audit, auth, auto_optimization, catalog, docs,
     doors::{Doors, Table},
+    enforcement,
     error::ApiError,
     fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
     me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
@@ -45,6 +46,14 @@ fn entrance(page: Doors) -> Doors {
         .at(Access::Platform, routes!(signing_keys::list_signing_keys))
         .at(Access::Platform, routes!(signing_keys::rotate_signing_key))
         .at(Access::Platform, routes!(signing_keys::revoke_signing_key))
+        .at(
+            Access::Platform,
+            routes!(enforcement::show_limits_enforcement),
+        )
+        .at(
+            Access::Platform,
+            routes!(enforcement::set_limits_enforcement),
+        )
 }
 
 /// How an organization wants its members to get in.

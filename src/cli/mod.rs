@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod check;
 pub mod dev;
 pub mod keys;
+pub mod limits;
 pub mod migrate;
 pub mod openapi;
 pub mod orgs;
@@ -81,6 +82,9 @@ enum Command {
         after_help = "Example: synaxis keys list --organization 019aa0f0-0000-7000-8000-000000000000"
     )]
     Keys(keys::KeysArgs),
+    /// Enforce limits, or only count what they would refuse
+    #[command(after_help = "Example: synaxis limits off --reason 'the counters are wrong'")]
+    Limits(limits::LimitsArgs),
 }
 
 /// Runs the command the arguments name.
@@ -108,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Orgs(args) => orgs::run(&args, &cli.config),
         Command::Users(args) => users::run(&args, &cli.config),
         Command::Keys(args) => keys::run(&args, &cli.config),
+        Command::Limits(args) => limits::run(&args, &cli.config),
     }
 }
 

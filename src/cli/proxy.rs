@@ -191,6 +191,7 @@ impl Plane {
         let keys = Keys::new(key_settings(config), postgres.clone(), clock.clone());
         keys.recall();
         let (key_news, catalog_news) = (feed.subscribe(), feed.subscribe());
+        let switch_news = feed.subscribe();
         let source = source(config, &postgres, &clock)?;
         let view = snapshot::open(&source).await;
         let books = Arc::new(PostgresBooks::new(postgres.clone()));
@@ -222,6 +223,8 @@ impl Plane {
         };
         plane.until_stopped("catalog", snapshot::follow(view, source, catalog_news));
         plane.until_stopped("keys", Arc::clone(&keys).follow(key_news));
+        let switch = Arc::clone(&ledger).follow_switch(postgres.clone(), switch_news);
+        plane.until_stopped("limits switch", switch);
         plane.until_stopped("pool", close_unused);
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres, redis);

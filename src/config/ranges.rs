@@ -101,6 +101,11 @@ pub(super) fn of_quota(quota: &quota::Settings) -> Vec<Fault> {
             1..=600_000,
         ),
         Fault::unless_within("proxies", quota.proxies, 1..=100_000),
+        Fault::unless_within(
+            "reserve_permille",
+            u64::from(quota.reserve_permille),
+            0..=10,
+        ),
         Fault::unless_within("reconcile_ms", quota.reconcile_ms, 500..=86_400_000),
         Fault::unless_within("most_sliced", u64::from(quota.most_sliced), 0..=100_000),
         patience,

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod own_keys;
 
 pub mod balance;
+pub mod enforcement;
 pub mod limits;
 pub mod refunds;
 pub mod store;

@@ -36,6 +36,8 @@ pub struct SettingsChange {
     pub allowed_origins: Option<Vec<String>>,
     /// What happens while the counters cannot be asked.
     pub degraded_mode: Option<DegradedMode>,
+    /// Do its limits refuse? Else they only count.
+    pub limits_enforced: Option<bool>,
     /// May providers that train on data serve it?
     pub allows_training: Option<bool>,
 }
@@ -64,6 +66,7 @@ impl SettingsChange {
         );
         set(&mut settings.allowed_origins, self.allowed_origins);
         set(&mut settings.degraded_mode, self.degraded_mode);
+        set(&mut settings.limits_enforced, self.limits_enforced);
         set(&mut settings.allows_training, self.allows_training);
     }
 }
@@ -117,6 +120,7 @@ fn told(settings: &OrganizationSettings) -> serde_json::Value {
         "access_token_lifetime_s": settings.access_token_lifetime_s,
         "allowed_origins": settings.allowed_origins,
         "degraded_mode": settings.degraded_mode,
+        "limits_enforced": settings.limits_enforced,
         "allows_training": settings.allows_training,
     })
 }

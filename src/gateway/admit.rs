@@ -4,13 +4,16 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{authenticate::Caller, exchange::Exchange, refuse::Refusal, route::Size};
+use super::{
+    authenticate::Caller, exchange::Exchange, refuse::Refusal, route::Size, settle::price_of,
+};
 use crate::{
-    base::{CredentialId, Moment, NanoUsd, Tokens},
+    base::{CredentialId, Moment, NanoUsd, Tokens, Usage},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
+    keys::Grant,
     quota::{
         Actual, Adjusted, Ask, Bid, Charge, Decision, Enforcement, Hold, Ledger, Limit, Meter,
-        Mode, Standing, Subject, Window,
+        Mode, Policy, Remark, Standing, Subject, Window,
     },
     routing::{Candidate, Plan},
 };
@@ -27,6 +30,8 @@ pub(super) struct Admission<'a> {
     pub(super) bids: Vec<Bid>,
     /// What is left of each of the limits, in their order.
     pub(super) standings: Vec<Standing>,
+    /// What the caller should know of how it was let in.
+    pub(super) remark: Option<Remark>,
 }
 
 /// A call that may not go upstream.
@@ -61,24 +66,21 @@ pub(super) async fn admit<'a>(
     plan: &Plan,
     size: &Size,
 ) -> Result<Admission<'a>, NotAdmitted> {
-    let mut applying = applying(&caller.grant.limits, plan);
+    let grant = &caller.grant;
+    let mut applying = applying(&grant.limits, plan);
     if let Some(once) = &exchange.once {
         applying.to_mut().push(once.clone());
     }
     let limits = &*applying;
-    let bids: Vec<Bid> = plan
-        .candidates
-        .iter()
-        .map(|candidate| bid(candidate, limits, size))
-        .collect();
-    let organization = caller.grant.organization_id;
+    let bids = bids(plan, limits, &grant.limits, size);
     let id = exchange.id;
     let ask = Ask {
         id,
-        organization,
+        organization: grant.organization_id,
         limits,
         bids: &bids,
         now: exchange.began,
+        policy: policy(grant),
     };
     let decision = ledger.admit(ask).await.map_err(|unavailable| {
         // The ledger has said it once; a line for each call would flood the log of an outage.
@@ -90,6 +92,7 @@ pub(super) async fn admit<'a>(
             hold,
             bid,
             standings,
+            remark,
         } => {
             return Ok(Admission {
                 limits: applying,
@@ -97,6 +100,7 @@ pub(super) async fn admit<'a>(
                 candidate: bid,
                 bids,
                 standings,
+                remark,
             });
         }
         Decision::Denied {
@@ -122,14 +126,31 @@ pub(super) async fn admit<'a>(
     })
 }
 
-/// Returns the limits that hold for a plan: a key's limit of one model, when that model may answer.
+/// Returns what each of the plan's candidates would take.
+fn bids(plan: &Plan, limits: &[Limit], all: &[Limit], size: &Size) -> Vec<Bid> {
+    let candidates = plan.candidates.iter();
+    candidates
+        .map(|candidate| bid(candidate, limits, all, &Cost::of(candidate), size))
+        .collect()
+}
+
+fn policy(grant: &Grant) -> Policy {
+    Policy {
+        is_enforced: grant.limits_enforced,
+        shares_when_away: grant.shares_when_away,
+    }
+}
+
+/// Returns the limits that hold for a plan whichever candidate answers: a key's limit of one model, when that model
+/// may; those of providers' keys are their candidates' own.
 fn applying<'a>(limits: &'a [Limit], plan: &Plan) -> Cow<'a, [Limit]> {
-    let applies = |limit: &Limit| {
-        let Subject::KeyModel(_, model) = limit.subject else {
-            return true;
-        };
-        let mut candidates = plan.candidates.iter();
-        candidates.any(|candidate| candidate.offer.model.id == model)
+    let applies = |limit: &Limit| match limit.subject {
+        Subject::KeyModel(_, model) => {
+            let mut candidates = plan.candidates.iter();
+            candidates.any(|candidate| candidate.offer.model.id == model)
+        }
+        Subject::Credential(_) => false,
+        _ => true,
     };
     if limits.iter().all(applies) {
         return Cow::Borrowed(limits);
@@ -195,19 +216,86 @@ fn too_large(limit: Option<&Limit>) -> Refusal {
     }
 }
 
-fn bid(candidate: &Candidate, limits: &[Limit], size: &Size) -> Bid {
+/// What a call costs at one candidate.
+struct Cost {
+    expected: NanoUsd,
+    bound: NanoUsd,
+}
+
+impl Cost {
+    fn of(candidate: &Candidate) -> Self {
+        Self {
+            expected: candidate.expected_cost,
+            bound: candidate.bound_cost,
+        }
+    }
+
+    /// What it costs once the candidate said what it read.
+    fn after_reading(candidate: &Candidate, told: &Usage, size: &Size) -> Self {
+        let price = price_of(&candidate.offer);
+        let with = |output: Tokens| Usage {
+            output,
+            reasoning: Tokens(0),
+            ..*told
+        };
+        Self {
+            expected: price.of(&with(size.output_expected)),
+            bound: price.of(&with(Tokens(0))) + price.bound(Tokens(0), size.output_bound),
+        }
+    }
+}
+
+/// What part of what is left of a limit must come free, for a hold to be made smaller before its call ends.
+const WORTH: u64 = 16;
+
+/// A call under way: what it was admitted to, and what of it was held.
+pub(super) struct Underway<'a> {
+    pub(super) candidate: &'a Candidate,
+    pub(super) limits: &'a [Limit],
+    /// The limits of the grant, those of providers' keys among them.
+    pub(super) all: &'a [Limit],
+    pub(super) standings: &'a [Standing],
+    pub(super) held: &'a Bid,
+    pub(super) size: &'a Size,
+}
+
+impl Underway<'_> {
+    /// Returns what the call takes at most now that its candidate said what it read; nothing when it comes to little
+    /// beside what is left.
+    pub(super) fn after_reading(&self, told: &Usage) -> Option<Bid> {
+        let size = Size {
+            input_expected: told.input,
+            input_bound: told.input,
+            ..*self.size
+        };
+        let cost = Cost::after_reading(self.candidate, told, self.size);
+        let needed = bid(self.candidate, self.limits, self.all, &cost, &size);
+        let freed = self.held.tenant.iter().zip(&needed.tenant);
+        let mut lines = self.limits.iter().zip(self.standings).zip(freed);
+        let is_worth_it = lines.any(|((limit, standing), (held, needed))| {
+            let freed = held.saturating_sub(*needed);
+            limit.mode == Mode::Enforce && 0 < freed && standing.remaining / WORTH <= freed
+        });
+        let is_smaller = needed
+            .tenant
+            .iter()
+            .zip(&self.held.tenant)
+            .all(|(new, old)| new <= old);
+        (is_worth_it && is_smaller).then_some(needed)
+    }
+}
+
+/// Returns what a candidate would take of `limits`, and of its own: its allowances, and those of `all` that are its
+/// key's.
+fn bid(candidate: &Candidate, limits: &[Limit], all: &[Limit], cost: &Cost, size: &Size) -> Bid {
     let used = |input: Tokens, output: Tokens, cost: NanoUsd| Actual {
         requests: 1,
         input: input.0,
         output: output.0,
         cost_nano_usd: cost.0,
     };
-    let expected = used(
-        size.input_expected,
-        size.output_expected,
-        candidate.expected_cost,
-    );
-    let bound = used(size.input_bound, size.output_bound, candidate.bound_cost);
+    let expected = used(size.input_expected, size.output_expected, cost.expected);
+    let bound = used(size.input_bound, size.output_bound, cost.bound);
     let credential = candidate
         .credential
         .as_ref()
@@ -217,12 +305,20 @@ fn bid(candidate: &Candidate, limits: &[Limit], size: &Size) -> Bid {
         let amount = limit.hold(&expected, &bound);
         Charge { limit, amount }
     };
+    let allowances = candidate.offer.allowances.iter().map(charge);
+    let of_key = all
+        .iter()
+        .filter(|limit| matches!(limit.subject, Subject::Credential(id) if Some(id) == credential))
+        .map(|limit| Charge {
+            amount: limit.hold(&expected, &bound),
+            limit: limit.clone(),
+        });
     Bid {
         tenant: limits
             .iter()
             .map(|limit| limit.hold(&expected, &bound))
             .collect(),
-        own: candidate.offer.allowances.iter().map(charge).collect(),
+        own: allowances.chain(of_key).collect(),
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
     base::{NanoUsd, Usage},
     catalog::Dialect,
     dialect::{self, Ask},
+    quota::{Habit, Limit},
     routing::Plan,
 };
 
@@ -94,6 +95,8 @@ struct Admitted<'a> {
     size: Size,
     plan: Plan,
     admission: Admission<'a>,
+    /// Whose answers are remembered.
+    habit: Option<Habit>,
 }
 
 async fn model_call(
@@ -109,6 +112,7 @@ async fn model_call(
         size,
         plan,
         admission,
+        habit,
     } = admitted;
     let head = session.req_header();
     let path = path_and_query(head.uri.path(), head.uri.query());
@@ -117,7 +121,7 @@ async fn model_call(
     let client_request_id = attribution.client_request_id.clone();
     let grant = &caller.grant;
     let expected = size.expected();
-    let booking = Booking::open(
+    let mut booking = Booking::open(
         &gateway.books,
         exchange,
         grant,
@@ -126,13 +130,14 @@ async fn model_call(
         &plan,
         expected,
     );
+    booking.learns(habit, ask.choices);
     exchange.call = Some(gateway.metrics.enter());
     let is_anthropic = exchange.endpoint.dialect() == Dialect::Anthropic;
     let downstream = Downstream::new(
         session,
         &gateway.drain,
         (&exchange.id_text, client_request_id.as_deref()),
-        (&admission.limits, admission.standings),
+        (&admission.limits, admission.standings, admission.remark),
         ask.is_stream,
         is_anthropic.then_some(exchange.began),
         Duration::from_secs(gateway.settings.keepalive_comment_s),
@@ -143,7 +148,9 @@ async fn model_call(
         booking,
         plan,
         bids: admission.bids,
+        at: admission.candidate,
         limits: &admission.limits,
+        all_limits: &grant.limits,
         endpoint: exchange.endpoint,
         path: &path,
         forwarded: &forwarded,
@@ -167,7 +174,9 @@ async fn let_in<'a>(
     let body = body::read(session, body_bounds(gateway, caller)).await?;
     let ask = dialect::read(exchange.endpoint, &body).map_err(Refusal::Fault)?;
     let now = exchange.began;
-    let size = Size::of(&ask, exchange.endpoint, &caller.grant);
+    let habit = habit(gateway, caller, &ask);
+    let seen = habit.and_then(|habit| gateway.books.usual.output(habit));
+    let size = Size::of(&ask, exchange.endpoint, &caller.grant, seen);
     let demand = Demand::of(&ask, exchange.endpoint);
     let view = gateway.view.load_full();
     let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
@@ -180,7 +189,15 @@ async fn let_in<'a>(
         size,
         plan,
         admission,
+        habit,
     })
+}
+
+/// Returns whose answers are remembered, where a soft limit depends on how long they usually are.
+fn habit(gateway: &Gateway, caller: &Caller, ask: &Ask) -> Option<Habit> {
+    let grant = &caller.grant;
+    let is_wanted = grant.limits.iter().any(Limit::expects_output);
+    is_wanted.then(|| gateway.books.usual.habit(grant.api_key_id, &ask.model))
 }
 
 pub(super) fn body_bounds(gateway: &Gateway, caller: &Caller) -> BodyBounds {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::Moment,
     catalog::{Offer, Tier},
-    quota::{Limit, Standing},
+    quota::{Limit, Remark, Standing},
 };
 
 /// Why nothing more can be said to the caller.
@@ -58,6 +58,7 @@ pub(super) struct Downstream<'a> {
     client_request_id: Option<&'a str>,
     limits: &'a [Limit],
     standings: Vec<Standing>,
+    remark: Option<Remark>,
     is_stream: bool,
     /// When the call began, for a caller whose dialect tells the time.
     anthropic_at: Option<Moment>,
@@ -68,6 +69,15 @@ pub(super) struct Downstream<'a> {
     pub(super) story: Option<Story>,
 }
 
+/// How a caller is told that it was not simply within its limits.
+const fn word_of(remark: Remark) -> &'static str {
+    match remark {
+        Remark::Shadowed => "shadow",
+        Remark::Degraded => "degraded",
+        Remark::Unenforced => "off",
+    }
+}
+
 /// What is said while a provider is silent, so that no balancer cuts the line.
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
@@ -76,7 +86,7 @@ impl<'a> Downstream<'a> {
         session: &'a mut ServerSession,
         drain: &'a Drain,
         ids: (&'a str, Option<&'a str>),
-        standings: (&'a [Limit], Vec<Standing>),
+        (limits, standings, remark): (&'a [Limit], Vec<Standing>, Option<Remark>),
         is_stream: bool,
         anthropic_at: Option<Moment>,
         comment_after: Duration,
@@ -86,8 +96,9 @@ impl<'a> Downstream<'a> {
             drain,
             request_id: ids.0,
             client_request_id: ids.1,
-            limits: standings.0,
-            standings: standings.1,
+            limits,
+            standings,
+            remark,
             is_stream,
             anthropic_at,
             comment_after,
@@ -129,6 +140,11 @@ impl<'a> Downstream<'a> {
             }
             self.comment().await?;
         }
+    }
+
+    /// Returns what was left of each limit when the call was let in.
+    pub(super) fn standings(&self) -> &[Standing] {
+        &self.standings
     }
 
     /// Returns how long providers kept us waiting.
@@ -211,6 +227,9 @@ impl<'a> Downstream<'a> {
         }
         let at = self.anthropic_at;
         answer::insert_limits(&mut head, self.limits, &self.standings, at);
+        if let Some(remark) = self.remark {
+            head.word(&head::QUOTA, word_of(remark));
+        }
         head
     }
 }

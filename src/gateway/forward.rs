@@ -33,7 +33,11 @@ pub(super) struct Call<'a> {
     pub(super) booking: Booking,
     pub(super) plan: Plan,
     pub(super) bids: Vec<Bid>,
+    /// Which candidate is tried, and so whose bid is held.
+    pub(super) at: usize,
     pub(super) limits: &'a [Limit],
+    /// The limits of the grant, those of providers' keys among them.
+    pub(super) all_limits: &'a [Limit],
     pub(super) endpoint: Endpoint,
     /// What stands behind `/v1/`, query included.
     pub(super) path: &'a str,
@@ -75,6 +79,7 @@ impl Call<'_> {
             let Some(candidate) = self.plan.candidates.get(at).cloned() else {
                 return Err(Refusal::QuotaUnavailable);
             };
+            self.at = at;
             let began = Instant::now();
             let failure = match self.attempt(&candidate, tried).await {
                 Ok(()) => return Ok(()),

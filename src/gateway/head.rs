@@ -23,6 +23,7 @@ names! {
     ROUTE "x-synaxis-route"
     COST "x-synaxis-cost-usd"
     SAVED "x-synaxis-saved-usd"
+    QUOTA "x-synaxis-quota"
     ACCEL_BUFFERING "x-accel-buffering"
     SHOULD_RETRY "x-should-retry"
     RETRY_AFTER_MS "retry-after-ms"

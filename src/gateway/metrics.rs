@@ -360,6 +360,7 @@ mod tests {
             spool_bytes: 4_096,
             snapshot_age: Duration::from_millis(1_500),
             key_view_age: Duration::ZERO,
+            limits_enforced: true,
             quota,
             usage,
         }

@@ -90,6 +90,7 @@ impl Gateway {
             ledger: parts.ledger,
             spool: parts.spool,
             metrics: Arc::clone(&parts.metrics),
+            usual: crate::quota::Usual::default(),
         };
         Self {
             settings: parts.settings,

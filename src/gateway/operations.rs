@@ -106,6 +106,7 @@ impl Operations {
             spool_bytes: self.spool.bytes(),
             snapshot_age: now.since(view.taken_at),
             key_view_age: self.keys.view_age(),
+            limits_enforced: self.ledger.is_enforced(),
             quota: self.ledger.counters(),
             usage: self.spool.counters(),
         })

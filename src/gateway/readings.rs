@@ -24,6 +24,8 @@ pub struct Readings<'a> {
     pub snapshot_age: Duration,
     /// How old our view of the keys may be.
     pub key_view_age: Duration,
+    /// Whether limits refuse, or only count.
+    pub limits_enforced: bool,
     /// What the ledger counts about itself.
     pub quota: &'a quota::Counters,
     /// What went wrong on the way to the books.
@@ -33,6 +35,7 @@ pub struct Readings<'a> {
 #[derive(Debug)]
 pub(super) struct Gauges {
     holds_open: IntGauge,
+    limits_enforced: IntGauge,
     spool_bytes: IntGauge,
     snapshot_age: Gauge,
     key_view_age: Gauge,
@@ -42,6 +45,10 @@ impl Gauges {
     pub(super) fn new(r: &Registry) -> Result<Self, Error> {
         Ok(Self {
             holds_open: r.int_gauge("synaxis_holds_open", "Holds taken and not yet settled")?,
+            limits_enforced: r.int_gauge(
+                "synaxis_limits_enforced",
+                "Whether limits refuse: 1, or only count: 0",
+            )?,
             spool_bytes: r.int_gauge("synaxis_usage_spool_bytes", "Bytes in the spool's folder")?,
             snapshot_age: r.gauge(
                 "synaxis_snapshot_age_seconds",
@@ -57,6 +64,8 @@ impl Gauges {
     pub(super) fn show(&self, readings: &Readings<'_>) {
         self.holds_open
             .set(i64::try_from(readings.holds_open).unwrap_or(i64::MAX));
+        self.limits_enforced
+            .set(i64::from(readings.limits_enforced));
         self.spool_bytes
             .set(i64::try_from(readings.spool_bytes).unwrap_or(i64::MAX));
         self.snapshot_age.set(readings.snapshot_age.as_secs_f64());

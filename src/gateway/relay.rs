@@ -8,6 +8,7 @@ use futures::poll;
 use tokio::time::{Instant, timeout};
 
 use super::{
+    admit::Underway,
     downstream::Gone,
     exchange::millis_since,
     forward::{Call, End, content_type},
@@ -18,6 +19,7 @@ use super::{
     verdict,
 };
 use crate::{
+    base::{Tokens, Usage},
     dialect::{StreamError, StreamReader},
     routing::Candidate,
     usage::Finish,
@@ -96,6 +98,7 @@ impl Call<'_> {
             self.downstream
                 .open_stream(content_type(&relay.upstream).as_ref())
                 .await?;
+            self.give_back_input(relay.reader.seen().usage);
         }
         let seen = relay.reader.seen();
         let is_over = is_end || seen.is_done || seen.error.is_some();
@@ -103,6 +106,26 @@ impl Call<'_> {
             self.pass_on(&mut relay.out).await?;
         }
         Ok(if is_over { Step::Over } else { Step::More })
+    }
+
+    /// Gives back what was held for more input than a provider says at its stream's start that it read.
+    fn give_back_input(&self, told: Option<Usage>) {
+        let told = told.filter(|told| told.input != Tokens(0));
+        let place = (self.plan.candidates.get(self.at), self.bids.get(self.at));
+        let (Some(told), (Some(candidate), Some(held))) = (told, place) else {
+            return;
+        };
+        let underway = Underway {
+            candidate,
+            limits: self.limits,
+            all: self.all_limits,
+            standings: self.downstream.standings(),
+            held,
+            size: &self.size,
+        };
+        if let Some(needed) = underway.after_reading(&told) {
+            self.booking.refund(self.limits, needed);
+        }
     }
 
     /// Returns the next piece; what is ready is passed on before anything is waited for.

@@ -25,8 +25,11 @@ pub(super) struct Size {
 
 impl Size {
     /// Measures a call; a caller that sets no output limit is given one when a hard limit depends on it.
-    pub(super) fn of(ask: &Ask, endpoint: Endpoint, grant: &Grant) -> Self {
-        let needs_bound = grant.limits.iter().any(Limit::needs_bounded_output);
+    ///
+    /// `seen` is what 95 of 100 of the key's answers stayed under, when known.
+    pub(super) fn of(ask: &Ask, endpoint: Endpoint, grant: &Grant, seen: Option<Tokens>) -> Self {
+        let needs_bound =
+            grant.limits_enforced && grant.limits.iter().any(Limit::needs_bounded_output);
         let injected_output = (endpoint.writes() && needs_bound && ask.requested_output.is_none())
             .then_some(grant.default_max_output_tokens);
         let per_choice = ask
@@ -39,7 +42,7 @@ impl Size {
         } else {
             per_choice.saturating_mul(ask.choices.max(1))
         };
-        let usual = estimate::expected_output(ask.choices.max(1), None, Some(Tokens(bound)));
+        let usual = estimate::expected_output(ask.choices.max(1), seen, Some(Tokens(bound)));
         Self {
             input_expected: estimate::expected_input(ask.text_bytes, Tokens(ask.media_tokens)),
             input_bound: estimate::bound_input(

@@ -17,7 +17,7 @@ use crate::{
     catalog::{Offer, Price, Tier},
     dialect::Endpoint,
     keys::Grant,
-    quota::{Actual, Bid, Enforcement, Hold, Ledger, Limit, Meter},
+    quota::{Actual, Bid, Enforcement, Habit, Hold, Ledger, Limit, Meter, Usual},
     routing::{Candidate, Plan},
     usage::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent, Spool, savings},
 };
@@ -28,6 +28,8 @@ pub(super) struct Books {
     pub(super) ledger: Arc<Ledger>,
     pub(super) spool: Arc<Spool>,
     pub(super) metrics: Arc<Metrics>,
+    /// How long answers usually are.
+    pub(super) usual: Usual,
 }
 
 /// One admitted call on its way into the books.
@@ -52,6 +54,8 @@ pub(super) struct Booking {
     waited: Duration,
     started: Instant,
     stage: Stage,
+    /// Whose answers are remembered, and how many answers this call has.
+    habit: Option<(Habit, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +135,7 @@ impl Booking {
             waited: Duration::ZERO,
             started: exchange.started,
             stage: Stage::Admitted,
+            habit: None,
         }
     }
 
@@ -208,6 +213,18 @@ impl Booking {
         Ok(place)
     }
 
+    /// Makes the hold as small as `bid`, which the call takes at most from now on.
+    pub(super) fn refund(&self, limits: &[Limit], bid: Bid) {
+        if let Some(hold) = &self.hold {
+            self.books.ledger.refund(hold, limits, bid);
+        }
+    }
+
+    /// Remembers how long each of `choices` answers is, for the one whose habit it is.
+    pub(super) fn learns(&mut self, habit: Option<Habit>, choices: u64) {
+        self.habit = habit.map(|habit| (habit, choices.max(1)));
+    }
+
     /// Books the call with what it truly used.
     pub(super) fn finish(&mut self, finish: Finish, status: u16, tally: &Tally) -> Receipt {
         let cost = failed_cost(&self.intent.0.attempts) + self.price.of(&tally.usage);
@@ -227,6 +244,13 @@ impl Booking {
         });
         entry.first_byte_ms = tally.first_byte_ms;
         entry.duration_ms = millis_since(self.started);
+        if let Some((habit, choices)) = self.habit
+            && finish == Finish::Complete
+            && !tally.is_estimated
+        {
+            let each = Tokens(tally.usage.output.0 / choices);
+            self.books.usual.learn(habit, each);
+        }
         self.write();
         Receipt { cost, saved }
     }

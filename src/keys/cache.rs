@@ -164,7 +164,7 @@ impl Grants {
                 (Kind::ApiKey | Kind::Organization | Kind::Group | Kind::User, None) => {
                     self.known.invalidate_all();
                 }
-                (Kind::Catalog | Kind::Unknown, _) => {}
+                (Kind::Catalog | Kind::Switch | Kind::Unknown, _) => {}
             }
         }
         if owners.is_empty() {
@@ -259,7 +259,7 @@ fn touches(change: &Change, grant: &Grant) -> bool {
         Kind::Organization | Kind::Group | Kind::User => change
             .id
             .is_none_or(|id| owners_of(grant).any(|owner| owner == id)),
-        Kind::Catalog | Kind::Unknown => false,
+        Kind::Catalog | Kind::Switch | Kind::Unknown => false,
     }
 }
 
@@ -293,6 +293,8 @@ mod tests {
             allowed_models: None,
             allowed_cidrs: None,
             limits: Vec::new(),
+            limits_enforced: true,
+            shares_when_away: false,
             default_max_output_tokens: 4_096,
             body_limit_bytes: None,
             allows_training: false,

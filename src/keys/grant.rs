@@ -46,8 +46,15 @@ pub struct Grant {
     pub allowed_models: Option<Vec<String>>,
     /// Where it may come from; `None` allows everywhere.
     pub allowed_cidrs: Option<Vec<IpNet>>,
-    /// Every limit that holds for it: key first, then user, group, organization.
+    /// Every limit that holds for it: key first, then user, group, organization, and the organization's own provider
+    /// keys, which count calls that go out with them.
     pub limits: Vec<Limit>,
+    /// Whether its limits refuse; else they only count.
+    #[serde(default = "yes")]
+    pub limits_enforced: bool,
+    /// Whether each proxy may permit its share of rates while the counters cannot be asked.
+    #[serde(default)]
+    pub shares_when_away: bool,
     /// What is injected when the caller gives no output limit and a hard one applies.
     pub default_max_output_tokens: u64,
     /// The organization's bound on request bodies, in bytes; `None` is the gateway's own.
@@ -56,6 +63,10 @@ pub struct Grant {
     pub allows_training: bool,
     /// The `platform.changes` number the row was read at.
     pub seq: i64,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Grant {

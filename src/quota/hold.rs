@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Actual, desk::Desk, slices::Part};
+use super::{Actual, degraded, desk::Desk, slices::Part, switch::Reach};
 use crate::base::{OrganizationId, RequestId};
 
 /// What the ledger counts about itself.
@@ -44,6 +44,10 @@ pub struct Hold {
     id: RequestId,
     organization: OrganizationId,
     place: Place,
+    /// How far limits reached when it was taken.
+    reach: Reach,
+    /// Its place in this proxy's own share, while Redis is away.
+    local: Option<Box<degraded::Place>>,
 }
 
 /// Where a hold's account is.
@@ -75,7 +79,23 @@ impl Hold {
             id,
             organization,
             place,
+            reach: Reach::All,
+            local: None,
         }
+    }
+
+    /// Keeps a place in this proxy's own share until the call ends.
+    pub(super) fn keep(&mut self, place: degraded::Place) {
+        self.local = Some(Box::new(place));
+    }
+
+    /// Notes how far limits reach for its call.
+    pub(super) fn reaches(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        self.reach
     }
 
     pub(super) fn organization(&self) -> OrganizationId {
@@ -92,6 +112,11 @@ impl Hold {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(self.place, Place::Nowhere)
+    }
+
+    /// Says whether it has an account of its own.
+    pub(super) fn is_on_desk(&self) -> bool {
+        matches!(self.place, Place::Desk(_))
     }
 
     /// Says whether it was taken out of a slice.

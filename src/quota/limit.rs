@@ -166,6 +166,16 @@ impl Limit {
         }
     }
 
+    /// Says whether a call holds what its answer is expected to be of this, rather than the most it can be.
+    #[must_use]
+    pub const fn expects_output(&self) -> bool {
+        matches!(self.enforcement, Enforcement::Soft)
+            && matches!(
+                self.meter,
+                Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd
+            )
+    }
+
     /// Says whether a call must be bounded before it may hold any of this: hard, and of tokens written or money.
     #[must_use]
     pub const fn needs_bounded_output(&self) -> bool {

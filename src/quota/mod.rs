@@ -4,11 +4,16 @@ pub mod limit;
 
 pub mod estimate;
 
+mod usual;
+
 mod calendar;
 mod clock;
 mod counter;
 mod script;
 
+mod answer;
+mod asking;
+mod decision;
 mod degraded;
 mod desk;
 mod form;
@@ -16,20 +21,25 @@ mod hold;
 mod ledger;
 mod lost;
 mod reconcile;
+mod refund;
 mod seed;
 mod slices;
 mod slicing;
 mod store;
+mod switch;
 mod upkeep;
 mod watch;
 
 use serde::Deserialize;
 
+pub use decision::{Adjusted, Decision, Remark, Standing, Unavailable};
 pub use degraded::WhenAway;
 pub use hold::{Counters, Hold};
-pub use ledger::{Adjusted, Decision, Ledger, Standing, Unavailable};
+pub use ledger::Ledger;
 pub use limit::{Actual, Enforcement, Limit, Meter, Mode, Subject, Window};
 pub use script::Scripts;
+pub use usual::{Habit, Usual};
+
 pub use store::{Books, BooksAway, PostgresBooks, Span, now_of};
 
 use crate::base::{Moment, OrganizationId, RequestId};
@@ -47,6 +57,26 @@ pub struct Ask<'a> {
     pub bids: &'a [Bid],
     /// When it is asked; only chooses which days and months are offered to Redis's own clock.
     pub now: Moment,
+    /// What its organization says of its limits as a whole.
+    pub policy: Policy,
+}
+
+/// What an organization says of its limits as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether they refuse anything; else they only count.
+    pub is_enforced: bool,
+    /// Whether each proxy may permit its share of rates while Redis is away.
+    pub shares_when_away: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            is_enforced: true,
+            shares_when_away: false,
+        }
+    }
 }
 
 /// What one candidate would take.
@@ -84,8 +114,10 @@ pub struct Settings {
     pub most_sliced: u32,
     /// What to do with calls while Redis is away.
     pub when_away: WhenAway,
-    /// Among how many proxies rates are shared while Redis is away.
+    /// Among how many proxies rates and calls in flight are shared while Redis is away.
     pub proxies: u64,
+    /// How many thousandths of what is left of a budget each proxy holds ahead, to go on when Redis is away.
+    pub reserve_permille: u32,
     /// How often counters of days and months are held against the books, in milliseconds.
     pub reconcile_ms: u64,
 }
@@ -100,6 +132,7 @@ impl Default for Settings {
             most_sliced: 4_096,
             when_away: WhenAway::Refuse,
             proxies: 1,
+            reserve_permille: 0,
             reconcile_ms: 60_000,
         }
     }

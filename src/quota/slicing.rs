@@ -12,11 +12,11 @@ use tokio::{
 };
 
 use super::{
-    Actual, Adjusted, Ask, Bid, Decision, Hold, Ledger, Limit, Standing, Unavailable,
+    Actual, Adjusted, Ask, Bid, Decision, Hold, Ledger, Limit, Policy, Standing, Unavailable,
+    answer::Answer,
     counter::Shape,
     form::Form,
     hold::End,
-    ledger::Answer,
     slices::{self, Order, Slice},
 };
 use crate::base::{Moment, RequestId};
@@ -49,13 +49,19 @@ impl Ledger {
             hold,
             bid: 0,
             standings,
+            remark: None,
         })
     }
 
-    /// Remembers what was left of a call's limits when its first candidate was held.
+    /// Remembers what was left of a call's limits when one of its candidates was held.
     pub(super) fn learn(&self, ask: &Ask<'_>, bid: usize, standings: &[Standing]) {
         if bid == 0 && self.slices.serve(ask) {
             self.slices.learn(ask, standings);
+        }
+        let bid = ask.bids.get(bid);
+        let order = bid.and_then(|bid| self.reserves.note(ask, bid, standings, Instant::now()));
+        if let Some(order) = order {
+            let _ = self.orders.send(order);
         }
     }
 
@@ -75,6 +81,7 @@ impl Ledger {
             limits,
             bids,
             now,
+            policy: Policy::default(),
         };
         Ok(match self.admit_exactly(ask).await? {
             Decision::Held { hold: new, bid, .. } => {
@@ -126,9 +133,16 @@ impl Ledger {
         let Ok(hold) = self.open(&form, 0, at, epoch).await else {
             return;
         };
-        let until = asked + self.lifetime(&form, at);
-        let slice = Slice::new(hold, order, until, Arc::clone(&self.desk));
-        let unwanted = self.slices.put(order, slice, standings, Instant::now());
+        let mut lifetime = self.lifetime(&form, at);
+        if !order.is_reserve {
+            lifetime = lifetime.min(slices::LONGEST);
+        }
+        let slice = Slice::new(hold, order, asked + lifetime, Arc::clone(&self.desk));
+        let unwanted = if order.is_reserve {
+            self.reserves.put(order.key, slice, Instant::now())
+        } else {
+            self.slices.put(order, slice, standings, Instant::now())
+        };
         if let Some(slice) = unwanted {
             self.return_slice(&slice).await;
         }
@@ -147,8 +161,7 @@ impl Ledger {
                 u64::try_from(end - at.millis()).unwrap_or_default()
             }
         });
-        let left = left.min().map_or(slices::LONGEST, Duration::from_millis);
-        left.min(slices::LONGEST)
+        left.min().map_or(slices::LONGEST, Duration::from_millis)
     }
 
     /// Gives back the slices that are handed over, and those that were left.
@@ -163,11 +176,18 @@ impl Ledger {
                 self.desk.prune_members(now);
             }
             let left = tokio::select! {
-                _ = ticks.tick() => self.slices.sweep(Instant::now()),
+                _ = ticks.tick() => self.left(Instant::now()),
                 Some(slice) = spent.recv() => vec![slice],
             };
             join_all(left.iter().map(|slice| self.return_slice(slice))).await;
         }
+    }
+
+    /// Returns the slices and reserves that were left.
+    fn left(&self, now: Instant) -> Vec<Arc<Slice>> {
+        let mut left = self.slices.sweep(now);
+        self.reserves.sweep(now, &mut left);
+        left
     }
 
     /// Gives back what of a slice is not spent. Should Redis not hear it, the end of the last call mends it.
@@ -191,7 +211,7 @@ impl Ledger {
 
     /// Spends no slice any more.
     pub(super) fn give_up_slices(&self) {
-        for slice in self.slices.drain() {
+        for slice in self.slices.drain().into_iter().chain(self.reserves.drain()) {
             let _ = slice.close();
         }
     }

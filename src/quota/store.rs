@@ -100,6 +100,15 @@ impl PostgresBooks {
     }
 }
 
+/// Returns whether limits are enforced.
+pub(super) async fn is_enforced(postgres: &Postgres) -> Result<bool, StoreError> {
+    let mut conn = postgres.acquire().await?;
+    let is_on = sqlx::query_scalar!(r#"select platform.limits_enforced() as "is_on!""#)
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(is_on)
+}
+
 #[async_trait]
 impl Books for PostgresBooks {
     async fn spent(

@@ -66,6 +66,7 @@ impl Ledger {
                     self.serve_seeds(inbox.wanted),
                     self.serve_slices(inbox.orders),
                     self.return_slices(inbox.spent),
+                    self.serve_refunds(inbox.refunds),
                 )
             };
             tokio::select! {

@@ -43,6 +43,8 @@ pub enum Kind {
     User,
     /// Anything the snapshot is built from.
     Catalog,
+    /// A switch of the platform.
+    Switch,
     /// Something this reader does not know.
     Unknown,
 }
@@ -55,6 +57,7 @@ impl Kind {
             "group" => Self::Group,
             "user" => Self::User,
             "catalog" => Self::Catalog,
+            "switch" => Self::Switch,
             _ => Self::Unknown,
         }
     }

@@ -42,6 +42,8 @@ pub struct OrganizationSettings {
     pub allowed_origins: Vec<String>,
     /// What happens while the counters cannot be asked.
     pub degraded_mode: DegradedMode,
+    /// Do its limits refuse? Else they only count.
+    pub limits_enforced: bool,
     /// May providers that train on data serve it?
     pub allows_training: bool,
     /// When they were last changed.

@@ -1,6 +1,7 @@
 //! Limits in the books.
 
 mod read;
+pub mod switches;
 mod write;
 
 pub use read::{find_limits, limits_holding};

@@ -30,7 +30,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(1);
 /// What a slice for coming calls of one kind would hold.
 #[derive(Debug)]
 pub(super) struct Order {
-    key: u64,
+    pub(super) key: u64,
+    /// For the time Redis is away, rather than for calls that come at once.
+    pub(super) is_reserve: bool,
     pub(super) organization: OrganizationId,
     pub(super) limits: Vec<Limit>,
     pub(super) bid: Bid,
@@ -103,6 +105,7 @@ impl Slices {
         let calls = track.wanted(bid, self.most, now);
         turn.order = calls.map(|calls| Order {
             key,
+            is_reserve: false,
             organization: ask.organization,
             limits: ask.limits.to_vec(),
             bid: times(bid, calls),
@@ -180,7 +183,7 @@ impl Slices {
 }
 
 /// Returns what `calls` calls like this one would take together.
-fn times(bid: &Bid, calls: u32) -> Bid {
+pub(super) fn times(bid: &Bid, calls: u32) -> Bid {
     let calls = u64::from(calls);
     let mut many = bid.clone();
     for amount in &mut many.tenant {

@@ -56,8 +56,8 @@ pub(in crate::quota) struct Part {
 }
 
 /// How much of a slice was left after a call took its part.
-pub(super) struct Spent {
-    pub(super) part: Part,
+pub(in crate::quota) struct Spent {
+    pub(in crate::quota) part: Part,
     pub(super) left: Vec<u64>,
     pub(super) is_running_out: bool,
 }
@@ -109,7 +109,12 @@ impl Slice {
     }
 
     /// Gives a call its part; nothing when the slice has not enough or is over.
-    pub(super) fn spend(self: &Arc<Self>, id: RequestId, bid: &Bid, now: Instant) -> Option<Spent> {
+    pub(in crate::quota) fn spend(
+        self: &Arc<Self>,
+        id: RequestId,
+        bid: &Bid,
+        now: Instant,
+    ) -> Option<Spent> {
         if self.until <= now {
             return None;
         }
@@ -177,7 +182,7 @@ impl Slice {
         self.until + FORGOTTEN < now
     }
 
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    pub(in crate::quota) fn is_over(&self, now: Instant) -> bool {
         self.until <= now
     }
 

@@ -22,6 +22,7 @@ struct SettingsRow {
     access_token_lifetime_s: i32,
     allowed_origins: Vec<String>,
     degraded_mode: String,
+    limits_enforced: bool,
     allows_training: bool,
     updated_at: DateTime<Utc>,
 }
@@ -43,6 +44,7 @@ impl TryFrom<SettingsRow> for OrganizationSettings {
             access_token_lifetime_s: small(row.access_token_lifetime_s),
             allowed_origins: row.allowed_origins,
             degraded_mode: noun(row.degraded_mode)?,
+            limits_enforced: row.limits_enforced,
             allows_training: row.allows_training,
             updated_at: row.updated_at.into(),
         })
@@ -74,7 +76,8 @@ pub async fn find_settings(tx: &mut OrgTx) -> Result<Option<OrganizationSettings
         SettingsRow,
         "select seed_requests_per_minute, seed_tokens_per_minute, default_max_output_tokens, auto_optimization,
              custom_providers_allowed, max_users, max_groups, audit_retention_days, body_limit_bytes,
-             access_token_lifetime_s, allowed_origins, degraded_mode, allows_training, updated_at
+             access_token_lifetime_s, allowed_origins, degraded_mode, limits_enforced,
+             allows_training, updated_at
          from identity.organization_settings
          where organization_id = $1",
         organization,
@@ -97,7 +100,7 @@ pub async fn update_settings(
          set seed_requests_per_minute = $2, seed_tokens_per_minute = $3, default_max_output_tokens = $4,
              auto_optimization = $5, custom_providers_allowed = $6, max_users = $7, max_groups = $8,
              audit_retention_days = $9, body_limit_bytes = $10, access_token_lifetime_s = $11, allowed_origins = $12,
-             degraded_mode = $13, allows_training = $14
+             degraded_mode = $13, allows_training = $14, limits_enforced = $15
          where organization_id = $1
          returning updated_at",
         tx.scope().organization().uuid(),
@@ -114,6 +117,7 @@ pub async fn update_settings(
         &settings.allowed_origins,
         word(settings.degraded_mode)?,
         settings.allows_training,
+        settings.limits_enforced,
     )
     .fetch_one(&mut **tx)
     .await?;

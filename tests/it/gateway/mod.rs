@@ -7,6 +7,7 @@ mod deaths;
 mod faults;
 mod forward;
 mod framing;
+mod limits;
 mod operations;
 mod raw;
 mod settle;

@@ -1,6 +1,7 @@
 //! What the ledger promises, against a real Redis.
 
 mod admission;
+mod degraded;
 mod ends;
 mod loss;
 mod proof;
@@ -25,7 +26,7 @@ use synaxis::{
     },
     quota::{
         Actual, Ask, Bid, Books, BooksAway, Charge, Decision, Enforcement, Hold, Ledger, Limit,
-        Meter, Mode, Scripts, Settings, Span, Standing, Subject, Unavailable, Window,
+        Meter, Mode, Policy, Scripts, Settings, Span, Standing, Subject, Unavailable, Window,
     },
     store::redis::{Redis, Settings as RedisSettings},
 };
@@ -187,6 +188,7 @@ impl TestProxy {
 pub struct Tenant {
     pub organization: OrganizationId,
     pub limits: Vec<Limit>,
+    pub policy: Policy,
 }
 
 impl Tenant {
@@ -205,6 +207,7 @@ impl Tenant {
         Self {
             organization,
             limits: limits.collect(),
+            policy: Policy::default(),
         }
     }
 
@@ -229,6 +232,7 @@ impl Tenant {
             limits: &self.limits,
             bids,
             now,
+            policy: self.policy,
         };
         proxy.ledger.admit(ask).await
     }
