@@ -37,11 +37,12 @@ cross join lateral (
     order by q.input + q.output, q.offer_id
     limit 1) c;
 
--- Two hundred organizations: the first makes two calls in five, the others share the rest, ever less.
+-- Two hundred organizations: the first makes two calls in five, the others share the rest, ever less. Of the first
+-- one's five thousand keys 150 are busy, and the others are used about once in nine days.
 create table soak.organizations as
 select n, case n when 1 then :'organization'::uuid else gen_random_uuid() end as id,
     case n when 1 then 0.4 else 0.6 / n / (select sum(1.0 / i) from generate_series(2, 200) i) end as share,
-    case n when 1 then 150 else greatest(2, 60 / n) end as keys
+    case n when 1 then 5000 else greatest(2, 60 / n) end as keys, case n when 1 then 150 else greatest(2, 60 / n) end as busy
 from generate_series(1, 200) n;
 insert into identity.organizations (id, slug, legal_name, display_name)
 select id, 'tenant-' || n, 'Tenant ' || n, 'Tenant ' || n from soak.organizations where n > 1;
@@ -56,7 +57,8 @@ select id, 'person-' || n || '-' || u || '@soak.example', 'Person ' || u from so
 insert into identity.organization_memberships (id, organization_id, user_id, role)
 select gen_random_uuid(), organization_id, id, 'member' from soak.people where id <> :'owner';
 create table soak.keys as
-select row_number() over (order by o.n, k) as n, gen_random_uuid() as id, o.id as organization_id, o.share / o.keys as share, o.n as tenant, k,
+select row_number() over (order by o.n, k) as n, gen_random_uuid() as id, o.id as organization_id,
+    case when k < o.busy then o.share / o.busy else 0 end as share, o.n as tenant, k,
     g.id as group_id, case when k % 4 > 0 then u.id end as user_id
 from soak.organizations o
 cross join lateral generate_series(0, o.keys - 1) k
@@ -65,11 +67,11 @@ join soak.people u on u.organization_id = o.id and u.u = k;
 insert into operations.api_keys (id, organization_id, name, public_id, secret_hash, group_id, user_id)
 select id, organization_id, 'key ' || k, substr(md5(id::text), 1, 16), sha256(id::text::bytea), group_id, user_id from soak.keys;
 
--- A thousandth of a draw is a slot of this table: an organization's busy keys have many.
+-- A call draws one of a million slots: busy keys have many, quiet ones have one.
 create table soak.slots as
 select row_number() over () - 1 as slot, k.n
 from soak.keys k
-cross join lateral generate_series(1, greatest(1, round(100000 * k.share * 2 * (k.k % 10 + 1) / 11)::int));
+cross join lateral generate_series(1, greatest(1, round(1000000 * k.share * 2 * (k.k % 10 + 1) / 11)::int));
 create unique index on soak.slots (slot);
 create unique index on soak.keys (n);
 create unique index on soak.lines (n);
@@ -87,6 +89,8 @@ begin
             (random() * 20000)::bigint as input, (random() * 2000)::bigint as output, random() as luck, random() as finder,
             md5(random()::text) as chance
         from generate_series(1, calls)
+        -- As they come in: calls of one time lie together.
+        order by ms
     )
     insert into operations.usage_entries (request_id, at, organization_id, group_id, user_id, api_key_id, client_request_id,
         tags, requested_model, model_id, offer_id, provider_id, status, finish, is_estimated, is_stream, input_tokens,
@@ -117,7 +121,8 @@ begin
         sum(reasoning_tokens), sum(cost_nano_usd), sum(saved_nano_usd), sum(duration_ms), sum(first_byte_ms), count(first_byte_ms)
     from operations.usage_entries
     where at >= day and at < day + interval '1 day'
-    group by 1, 2, 3, 4, 5, 6, 7, 8;
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+    order by 2;
     perform operations.fold_usage(10000000);
 end
 $$;

@@ -13,7 +13,9 @@ use crate::{
     admin::{error::ApiError, list::Format},
     base::{ApiKeyId, GroupId, ModelId, Moment, OfferId, OrganizationId, ProviderId, UserId},
     catalog::Tier,
-    usage::report::{Cut, Dimension, Filters, Interval, NotAnswered, Period, Question, Whose},
+    usage::report::{
+        Cut, Dimension, Filters, Interval, NotAnswered, Period, Place, Question, Whose,
+    },
 };
 
 /// How many rows a page has when nobody says.
@@ -22,8 +24,6 @@ const USUAL: u32 = 100;
 const MOST: u32 = 1_000;
 /// The most rows a file may have.
 const MOST_IN_FILE: u32 = 50_000;
-/// How far pages may lead.
-const FURTHEST: u32 = 1_000_000;
 
 /// The period of a report when nobody says.
 const USUAL_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -70,12 +70,16 @@ impl Parts<'_> {
         };
         let cut = if is_csv {
             Cut {
-                skip: 0,
+                place: Place::default(),
                 take: MOST_IN_FILE,
+                may_be_short: false,
             }
         } else {
-            let skip = self.cursor.map_or(Ok(0), read_cursor)?;
-            Cut { skip, take: limit }
+            Cut {
+                place: self.cursor.map_or(Ok(Place::default()), read_cursor)?,
+                take: limit,
+                may_be_short: true,
+            }
         };
         Ok(Asked {
             by: self.group_by.unwrap_or_default(),
@@ -101,12 +105,32 @@ fn wants_csv(headers: &HeaderMap) -> bool {
     kinds.any(|kind| kind.eq_ignore_ascii_case("text/csv"))
 }
 
-fn read_cursor(text: &str) -> Result<u32, ApiError> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-    let place = bytes.try_into().map(u32::from_be_bytes).ok();
-    place
-        .filter(|place| *place <= FURTHEST)
-        .ok_or_else(|| ApiError::invalid("cursor", "not a cursor of this list"))
+/// What a cursor without a moment says instead.
+const NO_MOMENT: i64 = i64::MIN;
+
+/// Writes a place as text that is opaque to callers: the moment's milliseconds, then the rows to leave out.
+pub(super) fn cursor(place: Place) -> String {
+    let millis = place.at.map_or(NO_MOMENT, |at| at.millis());
+    let bytes = [&millis.to_be_bytes()[..], &place.skip.to_be_bytes()].concat();
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read_cursor(text: &str) -> Result<Place, ApiError> {
+    let not_ours = || ApiError::invalid("cursor", "not a cursor of this list");
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| not_ours())?;
+    let bytes: [u8; 12] = bytes.try_into().map_err(|_| not_ours())?;
+    let (millis, skip) = bytes.split_first_chunk::<8>().ok_or_else(not_ours)?;
+    let skip: [u8; 4] = skip.try_into().map_err(|_| not_ours())?;
+    let millis = i64::from_be_bytes(*millis);
+    let at = (millis != NO_MOMENT).then(|| Moment::from_millis(millis));
+    // What no calendar holds would be read as 1970.
+    if at.is_some_and(|at| Moment::from(at.utc()) != at) {
+        return Err(not_ours());
+    }
+    Ok(Place {
+        at,
+        skip: u32::from_be_bytes(skip),
+    })
 }
 
 impl Asked {
@@ -128,7 +152,7 @@ impl Asked {
         question.check().map_err(|error| {
             let field = match error {
                 NotAnswered::Backwards => "to",
-                NotAnswered::TooLong(_) => "from",
+                NotAnswered::TooLong(..) => "from",
                 NotAnswered::TooWide => "organization_id",
             };
             ApiError::invalid(field, error.to_string())
@@ -144,12 +168,6 @@ impl Asked {
         let to = self.to.unwrap_or(now);
         let from = self.from.unwrap_or_else(|| to.minus(usual));
         Period::around(from, to)
-    }
-
-    /// Returns what leads to the page behind this one.
-    pub(super) fn next_cursor(&self, has_more: bool) -> Option<String> {
-        let place = self.cut.skip.saturating_add(self.cut.take);
-        (has_more && place <= FURTHEST).then(|| URL_SAFE_NO_PAD.encode(place.to_be_bytes()))
     }
 }
 
@@ -299,25 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_list_is_refused() {
-        let page = Asked {
-            by: Dimension::None,
-            interval: Interval::None,
-            zone: Tz::UTC,
-            from: None,
-            to: None,
-            cut: Cut {
-                skip: 100,
-                take: 50,
-            },
-            is_csv: false,
-        };
+    fn a_cursor_leads_to_its_place_and_another_lists_to_none() {
+        for at in [None, Some(Moment::from_millis(1_795_046_400_000))] {
+            let place = Place { at, skip: 150 };
 
-        let next = page.next_cursor(true).unwrap();
-
-        assert_eq!(read_cursor(&next), Ok(150));
-        assert_eq!(page.next_cursor(false), None);
-        for text in ["", "AAAA", "_____w", "?"] {
+            assert_eq!(read_cursor(&cursor(place)), Ok(place));
+        }
+        let beyond = cursor(Place {
+            at: Some(Moment::from_millis(i64::MAX)),
+            skip: 0,
+        });
+        for text in ["", "AAAA", "_____w", "?", &beyond] {
             assert!(read_cursor(text).is_err(), "{text}");
         }
     }

@@ -156,10 +156,10 @@ async fn answer(
 
 fn show(asked: &Asked, question: &Question, report: Report) -> Result<Response, ApiError> {
     if !asked.is_csv {
-        let next = asked.next_cursor(report.has_more);
+        let next = report.next.map(ask::cursor);
         return Ok(Json(UsageView::of(question, report, next)).into_response());
     }
-    if report.has_more {
+    if report.next.is_some() {
         return Err(ApiError::unprocessable(
             "too_many_rows",
             "the report has too many rows for one file; ask for a shorter period",

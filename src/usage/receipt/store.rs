@@ -62,10 +62,12 @@ pub async fn used(tx: &mut OrgTx, from: Moment, to: Moment) -> Result<Vec<Used>,
     let rows = sqlx::query!(
         r#"select u.model_id as "model_id?", u.offer_id as "offer_id?", u.price_book as "price_book?",
             u.alternative_offer_id as "alternative_offer_id?", u.alternative_price_book as "alternative_price_book?",
-            sum(u.requests)::bigint as "requests!", sum(u.input_tokens)::bigint as "input_tokens!",
-            sum(u.cached_tokens)::bigint as "cached_tokens!", sum(u.cache_write_tokens)::bigint as "cache_write_tokens!",
-            sum(u.output_tokens)::bigint as "output_tokens!", sum(u.reasoning_tokens)::bigint as "reasoning_tokens!",
-            sum(u.cost_nano_usd)::bigint as "cost_nano_usd!", sum(u.saved_nano_usd)::bigint as "saved_nano_usd!"
+            operations.add_up(u.requests) as "requests!", operations.add_up(u.input_tokens) as "input_tokens!",
+            operations.add_up(u.cached_tokens) as "cached_tokens!",
+            operations.add_up(u.cache_write_tokens) as "cache_write_tokens!",
+            operations.add_up(u.output_tokens) as "output_tokens!",
+            operations.add_up(u.reasoning_tokens) as "reasoning_tokens!",
+            operations.add_up(u.cost_nano_usd) as "cost_nano_usd!", operations.add_up(u.saved_nano_usd) as "saved_nano_usd!"
         from (
             select model_id, offer_id, price_book, alternative_offer_id, alternative_price_book, requests, input_tokens,
                 cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd
@@ -78,8 +80,8 @@ pub async fn used(tx: &mut OrgTx, from: Moment, to: Moment) -> Result<Vec<Used>,
             where organization_id = $1 and hour >= $2 and hour < $3
         ) u
         group by 1, 2, 3, 4, 5
-        having sum(u.requests) <> 0
-        order by sum(u.saved_nano_usd) desc, sum(u.cost_nano_usd) desc, 1, 2, 3, 4, 5"#,
+        having operations.add_up(u.requests) <> 0
+        order by operations.add_up(u.saved_nano_usd) desc, operations.add_up(u.cost_nano_usd) desc, 1, 2, 3, 4, 5"#,
         organization,
         from.utc(),
         to.utc(),

@@ -2,9 +2,12 @@
 
 pub mod store;
 
+mod bounds;
 mod question;
+mod walk;
 
-pub use question::{NotAnswered, Period, Question, Whose};
+pub use bounds::{Bound, NotAnswered};
+pub use question::{Period, Question, Whose};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -134,17 +137,28 @@ pub struct Row {
 pub struct Report {
     /// The rows asked for.
     pub rows: Vec<Row>,
-    /// Whether more follow.
-    pub has_more: bool,
+    /// Where the next page begins; `None` when nothing follows.
+    pub next: Option<Place>,
     /// What all rows together come to.
     pub total: Amounts,
+}
+
+/// Where a page of an answer begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The whole hour with which its first step begins; `None` is the beginning, and all there is without steps.
+    pub at: Option<Moment>,
+    /// How many rows of that step, or of an answer without steps, come before it.
+    pub skip: u32,
 }
 
 /// Which rows of an answer are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// How many to leave out.
-    pub skip: u32,
+    /// Where they begin.
+    pub place: Place,
     /// How many to return at most.
     pub take: u32,
+    /// Whether to return fewer, and where to go on, rather than look through too much at once.
+    pub may_be_short: bool,
 }

@@ -9,7 +9,9 @@ use synaxis::{
     base::{ApiKeyId, Clock, GroupId, ModelId, ProviderId, UserId},
     catalog::Tier,
     store::postgres::Role,
-    usage::report::{Cut, Dimension, Filters, Interval, Period, Question, Report, Whose, store},
+    usage::report::{
+        self, Cut, Dimension, Filters, Interval, Period, Place, Question, Report, Whose, store,
+    },
 };
 
 use super::books::{House, id, offer};
@@ -19,8 +21,9 @@ const DAYS: u64 = 24 * 60 * 60;
 
 /// Everything at once.
 const WHOLE: Cut = Cut {
-    skip: 0,
+    place: Place { at: None, skip: 0 },
     take: 100_000,
+    may_be_short: false,
 };
 
 /// Rows as (bucket, value) → (calls, cost, saved, tokens written).
@@ -186,7 +189,13 @@ async fn agrees(house: &House, question: &Question) {
         .expect("a report");
     let truth = truth(house, question).await;
 
+    assert_eq!(report.next, None);
     assert_eq!(rows(&report, question.by), truth, "{question:?}");
+    assert_eq!(
+        paged(house, question, &report).await,
+        report.rows,
+        "{question:?}"
+    );
     let calls: i64 = truth.values().map(|amounts| amounts[0]).sum();
     let cost: i64 = truth.values().map(|amounts| amounts[1]).sum();
     let total = report.total;
@@ -195,6 +204,32 @@ async fn agrees(house: &House, question: &Question) {
         (calls.unsigned_abs(), cost.unsigned_abs()),
         "{question:?}"
     );
+}
+
+/// The rows of a report as pages give them, of which there are about three, each with the whole report's total.
+async fn paged(house: &House, question: &Question, whole: &Report) -> Vec<report::Row> {
+    let mut tx = house
+        .postgres()
+        .begin_for(house.scope())
+        .await
+        .expect("a transaction");
+    let mut rows = Vec::new();
+    let mut next = Some(Place::default());
+    while let Some(place) = next {
+        let take = u32::try_from(whole.rows.len() / 3).expect("few") + 1;
+        let may_be_short = true;
+        let cut = Cut {
+            place,
+            take,
+            may_be_short,
+        };
+        let page = store::report(&mut tx, question, cut).await.expect("a page");
+        assert_eq!(page.total, whole.total, "{question:?}");
+        assert!(page.next.is_none_or(|next| next != place), "{question:?}");
+        rows.extend(page.rows);
+        next = page.next;
+    }
+    rows
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! The roll-ups never disagree with the entries, whatever happens on the way; and when they do, it is noticed.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use sqlx::migrate::Migrator;
 use synaxis::{
     base::Clock,
-    store::postgres::Role,
+    store::{migrate, postgres::Role},
     usage::{Entry, Finish, Rows, rollup, store},
 };
 
 use super::books::{House, run};
-use crate::stack::eventually;
+use crate::stack::{database::TestDatabase, eventually};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -115,12 +116,12 @@ async fn a_roll_up_that_was_tampered_with_is_noticed() {
     house.fold().await;
     assert_eq!(faults(&house).await, 0);
     let mut conn = house.superuser().await;
-    for table in ["usage_hourly", "usage_daily", "usage_totals"] {
-        let only = if table == "usage_totals" {
-            "and dimension = 'model' and grain = 'day'"
-        } else {
-            ""
-        };
+    for (table, only) in [
+        ("usage_hourly", ""),
+        ("usage_daily", ""),
+        ("usage_totals", "and dimension = 'model' and grain = 'day'"),
+        ("usage_totals", "and dimension = 'key' and grain = 'hour'"),
+    ] {
         let change = |sign: char| {
             format!(
                 "update operations.{table} set cost_nano_usd = cost_nano_usd {sign} 1 where organization_id = '{}' {only}",
@@ -156,4 +157,47 @@ async fn an_ingest_of_before_the_roll_ups_moves_them_all_the_same() {
     house.book(&calls).await;
 
     assert_eq!(faults(&house).await, 0);
+}
+
+/// The last migration before hours of keys and people had totals.
+const BEFORE_HOURS: i64 = 14;
+
+#[tokio::test]
+async fn hours_of_keys_that_were_folded_before_they_had_totals_have_them_now() {
+    let mut house = House::start().await;
+    let calls = house.calls(400, 2 * DAY);
+    let database = TestDatabase::empty().await;
+    let mut conn = database.connect().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let all = Migrator::new(folder.as_path()).await.expect("migrations");
+    all.run_to(BEFORE_HOURS, &mut conn).await.expect("migrated");
+    let organization = format!(
+        "insert into identity.organizations (id, slug, legal_name, display_name) values ('{}', 'acme', 'Acme', 'Acme')",
+        house.organization
+    );
+    run(&mut conn, organization).await;
+    for (some, statement) in calls
+        .chunks(200)
+        .zip(["select operations.fold_usage(150)", "select"])
+    {
+        store::ingest(&mut conn, Rows::of(some).all())
+            .await
+            .expect("booked");
+        run(&mut conn, statement.to_owned()).await;
+    }
+
+    migrate::migrate(&database.settings())
+        .await
+        .expect("the rest");
+
+    house.admin.database = database;
+    let waiting = house
+        .truth("select count(*) as moves from operations.usage_moves".to_owned())
+        .await;
+    assert!(waiting["moves"].as_u64() > Some(100), "{waiting}");
+    assert_eq!(faults(&house).await, 0);
+    house.fold().await;
+    assert_eq!(faults(&house).await, 0);
+    let hours = "select sum(requests)::bigint as calls from operations.usage_totals where grain = 'hour' and dimension = 'key'";
+    assert_eq!(house.truth(hours.to_owned()).await["calls"], 400);
 }
