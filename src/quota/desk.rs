@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -38,6 +39,8 @@ pub(super) struct Account {
     pub(super) organization: OrganizationId,
     /// When Redis admitted it, by its clock.
     pub(super) at: Moment,
+    /// The same, by a clock that never jumps.
+    since: Instant,
     pub(super) charges: Vec<Charged>,
     /// What earlier attempts used.
     pub(super) failed: Actual,
@@ -51,12 +54,18 @@ impl Account {
         Self {
             organization,
             at,
+            since: Instant::now(),
             charges,
             failed: Actual::default(),
             end: None,
             is_settled: false,
             is_booked: false,
         }
+    }
+
+    /// Returns how many milliseconds ago it was admitted.
+    pub(super) fn age_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Returns what stands on the counter of `charge` for this hold, as far as is known now.
@@ -82,11 +91,14 @@ impl Account {
         Self {
             end: Some(End::AsHeld),
             is_settled: true,
+            since: self.since,
             ..Self::new(self.organization, self.at, vec![charge])
         }
     }
 
-    fn add(&mut self, amount: u64) {
+    /// Adds what a later account stands for; all of it counts from then on.
+    fn add(&mut self, amount: u64, later: &Self) {
+        self.since = self.since.max(later.since);
         for charge in &mut self.charges {
             charge.amount = charge.amount.saturating_add(amount);
         }
@@ -98,20 +110,14 @@ impl Account {
     }
 
     /// Says whether every window it was charged to is over, so that losing it would change nothing.
-    fn is_over(&self, calendar: &Calendar, now: Moment) -> bool {
-        self.is_settled
-            && self
-                .charges
-                .iter()
-                .all(|charge| is_over(charge, self.at, calendar, now))
-    }
-}
-
-fn is_over(charge: &Charged, at: Moment, calendar: &Calendar, now: Moment) -> bool {
-    match charge.counter.shape() {
-        Shape::InFlight => true,
-        Shape::Ring(length) => u128::from(length) * 2 < now.since(at).as_millis(),
-        Shape::Calendar => charge.counter.spans(calendar, at).end <= now.millis(),
+    fn is_over(&self, calendar: &Calendar, now: Moment, instant: Instant) -> bool {
+        let age = instant.saturating_duration_since(self.since).as_millis();
+        let is_over = |charge: &Charged| match charge.counter.shape() {
+            Shape::InFlight => true,
+            Shape::Ring(length) => u128::from(length) * 2 < age,
+            Shape::Calendar => charge.counter.spans(calendar, self.at).end <= now.millis(),
+        };
+        self.is_settled && self.charges.iter().all(is_over)
     }
 }
 
@@ -312,7 +318,7 @@ fn add_up(sums: &mut Sums, account: &Account, calendar: &Calendar) {
         };
         let amount = account.amount(charge);
         match sums.entry((charge.counter, period)) {
-            Entry::Occupied(mut known) => known.get_mut().1.add(amount),
+            Entry::Occupied(mut known) => known.get_mut().1.add(amount, account),
             Entry::Vacant(new) => {
                 new.insert((RequestId::new(account.at), account.of_one(charge, amount)));
             }
@@ -399,17 +405,17 @@ impl Desk {
     }
 
     /// Forgets settled holds whose windows are all over.
-    pub(super) fn prune(&self, calendar: &Calendar, now: Moment) {
+    pub(super) fn prune(&self, calendar: &Calendar, now: Moment, instant: Instant) {
         for shard in &self.shards {
             lock(shard)
                 .accounts
-                .retain(|_, account| !account.is_over(calendar, now));
+                .retain(|_, account| !account.is_over(calendar, now, instant));
         }
-        lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now));
+        lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now, instant));
     }
 
     /// Forgets members the books were never told of: their slices have long been settled.
-    pub(super) fn prune_members(&self, now: std::time::Instant) {
+    pub(super) fn prune_members(&self, now: Instant) {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let before = shard.members.len();
@@ -519,7 +525,8 @@ mod tests {
         let at = Moment::from_millis(1_795_000_000_000);
         settle_some(&desk, &calendar, at, 1_000);
 
-        desk.prune(&calendar, at.plus(std::time::Duration::from_hours(24 * 40)));
+        let later = std::time::Duration::from_hours(24 * 40);
+        desk.prune(&calendar, at.plus(later), Instant::now() + later);
 
         assert!(desk.unbooked().is_empty());
         assert!(desk.sums().is_empty());

@@ -13,6 +13,7 @@ mod script;
 
 mod answer;
 mod asking;
+mod beat;
 mod decision;
 mod degraded;
 mod desk;
