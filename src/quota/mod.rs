@@ -28,6 +28,7 @@ mod slices;
 mod slicing;
 mod store;
 mod switch;
+mod turn;
 mod upkeep;
 mod watch;
 

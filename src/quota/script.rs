@@ -32,6 +32,7 @@ pub struct Scripts {
     pub(super) seed: Script,
     pub(super) reassert: Script,
     pub(super) epoch: Script,
+    pub(super) turn: Script,
     pub(super) standing: Script,
     pub(super) correct: Script,
     /// Time passes as the clock says, however fast or slow it goes.
@@ -79,6 +80,7 @@ impl Scripts {
             seed: script(include_str!("lua/seed.lua")),
             reassert: script(include_str!("lua/reassert.lua")),
             epoch: script(include_str!("lua/epoch.lua")),
+            turn: Script::new(include_str!("lua/turn.lua").to_owned()),
             standing: script(include_str!("reconcile/lua/standing.lua")),
             correct: script(include_str!("reconcile/lua/correct.lua")),
             is_wound: false,
