@@ -80,7 +80,7 @@ impl Scripts {
             seed: script(include_str!("lua/seed.lua")),
             reassert: script(include_str!("lua/reassert.lua")),
             epoch: script(include_str!("lua/epoch.lua")),
-            turn: Script::new(include_str!("lua/turn.lua").to_owned()),
+            turn: script(include_str!("lua/turn.lua")),
             standing: script(include_str!("reconcile/lua/standing.lua")),
             correct: script(include_str!("reconcile/lua/correct.lua")),
             is_wound: false,

@@ -18,6 +18,7 @@ use super::{
     hold::Counters,
     script,
     store::{BooksAway, Span},
+    turn::Turn,
 };
 use crate::{
     base::{Clock, Moment, OrganizationId},
@@ -153,16 +154,23 @@ impl Ledger {
     async fn serve(&self, organization: OrganizationId, batch: Batch) -> Served {
         let epoch = self.epoch.load().id;
         let limits: Vec<(Counter, Limit)> = batch.limits.into_iter().collect();
-        let Some(turn) = self.take_turn(organization).await else {
-            // Whoever waits looks again whether the other proxy has made them known.
-            sleep(OTHERS_TURN).await;
-            batch.waiting.into_iter().for_each(|waiting| {
-                let _ = waiting.send(Ok(()));
-            });
-            return (organization, None);
+        let counters = limits.iter().map(|(counter, _)| counter);
+        let result = match self.take_turn(organization, counters).await {
+            Turn::Ours(own) => {
+                let result = self.seed_from_books(organization, &limits, batch.at).await;
+                self.give_turn(organization, &own).await;
+                result
+            }
+            Turn::Over => Ok(()),
+            Turn::Others => {
+                // Whoever waits looks again whether the other proxy has made them known.
+                sleep(OTHERS_TURN).await;
+                batch.waiting.into_iter().for_each(|waiting| {
+                    let _ = waiting.send(Ok(()));
+                });
+                return (organization, None);
+            }
         };
-        let result = self.seed_from_books(organization, &limits, batch.at).await;
-        self.give_turn(turn).await;
         self.complain(&result);
         for waiting in batch.waiting {
             let answer = match &result {

@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use uuid::Uuid;
 
-use super::Ledger;
+use super::{Ledger, counter::Counter};
 use crate::{
     base::OrganizationId,
     store::redis::{Call, RedisError},
@@ -12,28 +12,43 @@ use crate::{
 /// How long a turn lasts whose proxy died, in milliseconds.
 const LASTS_MS: &str = "3000";
 
-/// An organization's turn, while it is ours.
-pub(super) struct Turn {
-    organization: OrganizationId,
-    own: String,
+/// An organization's turn.
+pub(super) enum Turn {
+    /// It is ours, by this name.
+    Ours(String),
+    /// Another proxy has it.
+    Others,
+    /// Another proxy had it: the counters are known.
+    Over,
 }
 
 impl Ledger {
-    /// Takes the turn of an organization; `None` while another proxy has it. A Redis that does not say lets everybody
-    /// ask.
-    pub(super) async fn take_turn(&self, organization: OrganizationId) -> Option<Turn> {
+    /// Takes the turn of an organization to make some counters known. A Redis that does not say lets everybody ask.
+    pub(super) async fn take_turn<'a>(
+        &self,
+        organization: OrganizationId,
+        counters: impl Iterator<Item = &'a Counter>,
+    ) -> Turn {
         let own: u64 = rand::rng().random();
-        let turn = Turn {
-            organization,
-            own: own.to_string(),
-        };
-        let is_ours = self.tell_turn(&turn, LASTS_MS).await;
-        is_ours.unwrap_or(true).then_some(turn)
+        let own = own.to_string();
+        let mut counters: Vec<&Counter> = counters.collect();
+        // Of counters that lie elsewhere this script cannot tell.
+        if counters.iter().any(|one| one.home() != organization.uuid()) {
+            counters.clear();
+        }
+        match self
+            .tell_turn(organization, &own, LASTS_MS, &counters)
+            .await
+        {
+            Ok(0) => Turn::Others,
+            Ok(2) => Turn::Over,
+            Ok(_) | Err(_) => Turn::Ours(own),
+        }
     }
 
     /// Lets the next proxy ask.
-    pub(super) async fn give_turn(&self, turn: Turn) {
-        if let Err(error) = self.tell_turn(&turn, "0").await {
+    pub(super) async fn give_turn(&self, organization: OrganizationId, own: &str) {
+        if let Err(error) = self.tell_turn(organization, own, "0", &[]).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "a turn was not given back"
@@ -41,15 +56,28 @@ impl Ledger {
         }
     }
 
-    async fn tell_turn(&self, turn: &Turn, lasts_ms: &str) -> Result<bool, RedisError> {
+    async fn tell_turn(
+        &self,
+        organization: OrganizationId,
+        own: &str,
+        lasts_ms: &str,
+        counters: &[&Counter],
+    ) -> Result<i64, RedisError> {
         let mut name = String::new();
         let names = self.redis.names();
-        names.counter(&mut name, turn.organization.uuid(), Uuid::nil(), None);
+        names.counter(&mut name, organization.uuid(), Uuid::nil(), None);
         name.push_str("turn");
-        let mut call = Call::new(&self.scripts.turn, 1, 128);
-        call.push(&name).push(&turn.own).push(lasts_ms);
+        let keys = counters.len() + 1;
+        let mut call = Call::new(&self.scripts.turn, keys, keys * 96 + 64);
+        call.push(&name);
+        for counter in counters {
+            counter.name(names, self.settings.lease_ms, &mut name);
+            call.push(&name);
+        }
+        call.push(own).push(lasts_ms);
+        call.push(itoa::Buffer::new().format(self.epoch.load().id));
         let link = self.redis.link(self.redis.deadline()).await?;
         let reply = self.redis.run(&link, &call, self.redis.deadline()).await?;
-        Ok(reply.first() == Some(&1))
+        reply.first().copied().ok_or(RedisError::Garbled)
     }
 }

@@ -182,6 +182,8 @@ impl Keeper {
         if report.has_dropped() {
             self.note(&report).await?;
         }
+        // Whoever keeps retention next, at once perhaps, must find the lock free.
+        lock.rollback().await.map_err(StoreError::from)?;
         Ok(Some(report))
     }
 

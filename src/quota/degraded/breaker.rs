@@ -10,7 +10,8 @@ use rand::RngExt as _;
 /// How many failures in a row make callers stop asking.
 const FAILURES: u32 = 5;
 
-/// How long callers ask nothing at least, in milliseconds: proxies do not come back all at once.
+/// How long callers ask nothing at least after a deadline's silence, in milliseconds: proxies do not come back all at
+/// once.
 const PAUSE_MS: std::ops::Range<u64> = 200..300;
 
 /// Stands for a breaker that is not shut.
@@ -60,14 +61,17 @@ impl Breaker {
     pub(in crate::quota) fn failed(&self) {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         if FAILURES <= before.saturating_add(1) {
-            self.silent();
+            self.shut(Duration::ZERO);
         }
     }
 
     /// Notes a whole deadline of silence: one caller's patience is enough to know that Redis stands still.
     pub(in crate::quota) fn silent(&self) {
+        self.shut(Duration::from_millis(rand::rng().random_range(PAUSE_MS)));
+    }
+
+    fn shut(&self, pause: Duration) {
         if self.permits() {
-            let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
             let until = self.millis(Instant::now() + pause);
             self.shut_until.store(until, Ordering::Release);
         }
@@ -84,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_failures_shut_and_an_answer_after_the_pause_opens() {
+    fn five_failures_shut_and_one_answer_opens() {
         let breaker = Breaker::default();
         for _ in 0..FAILURES {
             assert!(breaker.permits());
@@ -92,7 +96,7 @@ mod tests {
         }
         assert!(!breaker.permits());
 
-        breaker.heard_at(Instant::now() + Duration::from_millis(301));
+        breaker.heard();
 
         assert!(breaker.permits());
     }

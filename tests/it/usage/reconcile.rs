@@ -19,6 +19,7 @@ use crate::{
 /// What the key of these tests may spend in a month, and how often it may call in a day.
 const BUDGET: i64 = 50_000_000_000;
 const CALLS: i64 = 1_000_000;
+const TOKENS: i64 = 1_000_000_000;
 
 /// Proxies before a dear provider and one that often fails, looked at twice a second.
 async fn stack(redis: &OwnRedis, proxies: usize) -> (TestStack, Key) {
@@ -39,12 +40,13 @@ async fn stack(redis: &OwnRedis, proxies: usize) -> (TestStack, Key) {
         .key()
         .with("budget-month-usd", 50)
         .with("rpd", CALLS)
+        .with("tpd", TOKENS)
         .mint();
     (stack, key)
 }
 
-/// What is left of money and calls.
-async fn left(key: &Key) -> Option<[i64; 2]> {
+/// What is left of money, calls and tokens.
+async fn left(key: &Key) -> Option<[i64; 3]> {
     let own = key.get("/key").await;
     let own: serde_json::Value = serde_json::from_str(&own.text).ok()?;
     let limits = own["limits"].as_array()?;
@@ -52,18 +54,21 @@ async fn left(key: &Key) -> Option<[i64; 2]> {
         let limit = limits.iter().find(|limit| limit["meter"] == meter)?;
         limit["remaining"].as_i64()
     };
-    Some([of("nano_usd")?, of("requests")?])
+    Some([of("nano_usd")?, of("requests")?, of("total_tokens")?])
 }
 
 /// What should be left by the books.
-async fn expected(stack: &TestStack) -> [i64; 2] {
+async fn expected(stack: &TestStack) -> [i64; 3] {
     let spent = "select (coalesce(sum(cost_nano_usd), 0)
         + (select coalesce(sum(settled_nano_usd), 0) from operations.ledger_postings where movement = 'refund'))::bigint
         from operations.usage_entries";
     let calls = "select count(*) from operations.usage_entries";
+    let tokens = "select coalesce(sum(input_tokens + output_tokens + operations.read_in_vain(attempts)), 0)::bigint
+        from operations.usage_entries";
     [
         BUDGET - stack.number(spent).await,
         CALLS - stack.number(calls).await,
+        TOKENS - stack.number(tokens).await,
     ]
 }
 
