@@ -1,5 +1,7 @@
 //! The outbox: nothing is told that was not committed, and who resumes loses nothing.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use synaxis::{
     base::{Clock, EventId, OrganizationId},
@@ -101,26 +103,23 @@ async fn a_reader_that_polls_while_many_write_sees_each_event_once_and_in_order(
     let ours = organization(&postgres, "Ours").await;
     let mut place = end(&postgres).await;
 
-    let writing = (0..WRITERS).map(|writer| {
-        let postgres = postgres.clone();
-        tokio::spawn(async move {
-            for number in 0..EACH {
-                say(&postgres, ours, &format!("{writer}-{number}")).await;
-            }
-        })
+    let writing = (0..WRITERS).map(async |writer| {
+        for number in 0..EACH {
+            say(&postgres, ours, &format!("{writer}-{number}")).await;
+        }
     });
-    let writing: Vec<_> = writing.collect();
-    let mut seen = Vec::new();
-    let began = std::time::Instant::now();
-    while seen.len() < WRITERS * EACH {
-        assert!(began.elapsed().as_secs() < 60, "{} seen", seen.len());
-        let news = read(&postgres, place).await;
-        place = news.last().map_or(place, |event| event.seq);
-        seen.extend(messages(&news));
-    }
-    for writer in writing {
-        writer.await.expect("a writer");
-    }
+    let reading = async {
+        let mut seen = Vec::new();
+        while seen.len() < WRITERS * EACH {
+            let news = read(&postgres, place).await;
+            place = news.last().map_or(place, |event| event.seq);
+            seen.extend(messages(&news));
+        }
+        seen
+    };
+    let both = futures::future::join(futures::future::join_all(writing), reading);
+    let both = tokio::time::timeout(Duration::from_secs(60), both).await;
+    let (_, seen) = both.expect("all seen");
 
     let mut told = seen.clone();
     told.sort_unstable();
