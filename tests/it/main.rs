@@ -23,5 +23,6 @@ mod isolation;
 mod keys;
 mod migrations;
 mod quota;
+mod routing;
 mod tenancy;
 mod usage;
