@@ -122,6 +122,14 @@ ids! {
     RouteId,
     /// How somebody's offers are put in order.
     StrategyId,
+    /// Something that happened, as it is told live.
+    EventId,
+    /// Something somebody should look at.
+    AlertId,
+    /// Where alerts are told.
+    AlertChannelId,
+    /// One telling of one alert.
+    AlertDeliveryId,
 }
 
 impl RequestId {

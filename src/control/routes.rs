@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::note::note;
 use crate::{
     audit::{Actor, By},
-    base::{ModelId, Moment, OfferId, Paging, RequestId, RouteId},
+    base::{ModelId, Moment, NanoUsd, OfferId, Paging, RequestId, RouteId},
     catalog::Tier,
+    realtime::{Event, outbox},
     routing::{
         Cause,
         store::routes::{self as store, Change, KeptRoute, Target},
@@ -88,7 +89,33 @@ pub async fn switch(tx: &mut OrgTx, switch: Switch, by: By) -> Result<KeptRoute,
         saving_per_million: switch.saving_per_million,
         arithmetic: switch.arithmetic,
     };
-    take(tx, switch.model, old, step, "route.switch", by).await
+    let from = old.as_ref().map(|old| old.provider.clone());
+    let kept = take(tx, switch.model, old, step, "route.switch", by).await?;
+    tell(tx, &kept, from, cause, switch.saving_per_million, by).await?;
+    Ok(kept)
+}
+
+/// Tells whoever watches that a route was moved.
+async fn tell(
+    tx: &mut OrgTx,
+    kept: &KeptRoute,
+    from_provider: Option<String>,
+    cause: Cause,
+    saving_per_million: i64,
+    by: By,
+) -> Result<(), StoreError> {
+    let event = Event::CostOptimizationApplied {
+        route_id: kept.id.uuid(),
+        model: kept.model.clone(),
+        from_provider,
+        to_provider: kept.provider.clone(),
+        reason: cause.word().to_owned(),
+        savings_per_1m_tokens_usd: NanoUsd::from_column(saving_per_million),
+        applied_at: by.now,
+    };
+    let organization = tx.scope().organization();
+    outbox::emit(tx, Some(organization), &event).await?;
+    Ok(())
 }
 
 fn may_move(
@@ -179,17 +206,18 @@ pub async fn put_back(
     }
     let before = before(tx, &old).await?.ok_or(RouteRefused::NothingBefore)?;
     target(tx, old.model_id, before.offer).await?;
-    let (model, step) = (
-        old.model_id,
-        Step {
-            to: before.offer,
-            is_pinned: false,
-            cause: Cause::PutBack,
-            saving_per_million: before.saving_per_million.saturating_neg(),
-            arithmetic,
-        },
-    );
-    take(tx, model, Some(old), step, "route.put_back", by).await
+    let saving = before.saving_per_million.saturating_neg();
+    let step = Step {
+        to: before.offer,
+        is_pinned: false,
+        cause: Cause::PutBack,
+        saving_per_million: saving,
+        arithmetic,
+    };
+    let (model, from) = (old.model_id, Some(old.provider.clone()));
+    let kept = take(tx, model, Some(old), step, "route.put_back", by).await?;
+    tell(tx, &kept, from, Cause::PutBack, saving, by).await?;
+    Ok(kept)
 }
 
 /// Where a route was before its last move, and what the move saved.

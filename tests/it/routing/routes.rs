@@ -142,7 +142,7 @@ async fn an_agents_switch_answers_the_next_call_and_can_be_put_back() {
     let cheap = market.offer("cheap", Some(1)).await;
     let dear = market.offer("dear", Some(5)).await;
     market.is_answered_by("cheap", "cheapest").await;
-    let now = Clock::System.now();
+    let now = Clock::System.now().minus(Duration::from_secs(60));
 
     let made = market
         .switch(&dear, Cause::Cheaper, now)
@@ -160,6 +160,20 @@ async fn an_agents_switch_answers_the_next_call_and_can_be_put_back() {
     assert_eq!(back["offer_id"], json!(dear));
     market.is_answered_by("dear", "route").await;
     market.post(&path).await.expect(409);
+    let mut books = market.stand.admin.database.connect().await;
+    let events: Vec<Value> = sqlx::query_scalar(
+        "select data from operations.events where organization_id = $1::uuid and kind = 'CostOptimizationApplied'
+         order by at, id",
+    )
+    .bind(&market.us.id)
+    .fetch_all(&mut books)
+    .await
+    .expect("events");
+    let reasons: Vec<_> = events.iter().map(|one| &one["reason"]).collect();
+    assert_eq!(reasons, ["made", "cheaper", "put_back"]);
+    assert_eq!(events[1]["from_provider"], "dear");
+    assert_eq!(events[1]["to_provider"], "cheap");
+    assert_eq!(events[1]["savings_per_1m_tokens_usd"], "0.004");
     let told = market.changes(&made.id.to_string()).await;
     let of = |name: &str| told.iter().map(|one| one[name].clone()).collect::<Vec<_>>();
     assert_eq!(of("cause"), ["made", "cheaper", "put_back"]);
