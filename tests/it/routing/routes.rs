@@ -173,7 +173,7 @@ async fn an_agents_switch_answers_the_next_call_and_can_be_put_back() {
     assert_eq!(reasons, ["made", "cheaper", "put_back"]);
     assert_eq!(events[1]["from_provider"], "dear");
     assert_eq!(events[1]["to_provider"], "cheap");
-    assert_eq!(events[1]["savings_per_1m_tokens_usd"], "0.004");
+    assert_eq!(events[1]["savings_per_1m_tokens_usd"], "0.004000000");
     let told = market.changes(&made.id.to_string()).await;
     let of = |name: &str| told.iter().map(|one| one[name].clone()).collect::<Vec<_>>();
     assert_eq!(of("cause"), ["made", "cheaper", "put_back"]);
