@@ -24,6 +24,9 @@ pub mod routing;
 pub mod tenancy;
 pub mod usage;
 
+pub mod alerts;
+pub mod realtime;
+
 pub mod control;
 pub mod snapshot;
 

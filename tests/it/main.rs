@@ -23,5 +23,7 @@ mod isolation;
 mod keys;
 mod migrations;
 mod quota;
+mod realtime;
+mod routing;
 mod tenancy;
 mod usage;
