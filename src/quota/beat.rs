@@ -80,6 +80,7 @@ impl Ledger {
         if let Some(seen) = heard.doubt {
             let vouch = self.vouch(clock, &heard.told, seen);
             heard = self.look(&link, vouch).await?;
+            self.epoch_changed.notify_waiters();
         }
         if heard.doubt.is_some() {
             return Err(Unavailable::Rebuilding);

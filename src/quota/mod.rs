@@ -11,6 +11,7 @@ mod clock;
 mod counter;
 mod script;
 
+mod account;
 mod answer;
 mod asking;
 mod beat;

@@ -168,7 +168,7 @@ end
 
 local function ttl_of(k)
   local b = 9 + (k - 1) * 8
-  if n[b + 3] > 0 then return 2 * n[b + 3] end
+  if n[b + 3] > 0 then return 2 * n[b + 3] + OUTLIVE end
   if n[b + 2] > 0 then return 24 * n[b + 2] + DAY end
   return stops[k] - now + DAY
 end

@@ -22,6 +22,8 @@ local DAY, RECORD, ENDED, IN_FLIGHT = 86400000, 86400000, 60000, 5
 -- By how much the clock may differ from what it said at the last beat (ms): more, and nobody knows yet whether time
 -- passed or the clock jumped.
 local UNHEARD = 2000
+-- How long counters of leases outlive these, by a clock that may be put ahead: by more, and all memory is in doubt (ms).
+local OUTLIVE = 7200000
 
 local function unpack_counter(packed)
   return packed and {cmsgpack.unpack(packed)}

@@ -1,5 +1,5 @@
--- Tells which epoch this is; begins one when the server knows none, or is not the one it was begun on. Lets the clock
--- count as heard, unless it moved since the last beat by more than is left to chance: then the proxy says how much
+-- Tells which epoch this is; begins one when the server knows none, is not the one it was begun on, or may have let
+-- everything expire. Lets the clock count as heard, unless it moved since the last beat by more than is left to chance: then the proxy says how much
 -- time truly passed, and what the clock jumped beyond that rings and leases never see.
 --
 -- KEYS  1 epoch, 2 number
@@ -18,8 +18,10 @@ if not id or server ~= ARGV[2] then
 end
 local is_told = seen == tonumber(ARGV[4]) and math.abs(now - tonumber(ARGV[5])) <= UNHEARD
 if is_unheard(seen) and is_told then
-  shift = shift + tonumber(ARGV[5]) - seen - tonumber(ARGV[6])
-  seen = now
+  local jump = tonumber(ARGV[5]) - seen - tonumber(ARGV[6])
+  shift, seen = shift + jump, now
+  -- What expires by this clock may be gone.
+  if jump > OUTLIVE then id, opens = ARGV[1], now - shift + grace end
 end
 local doubt = is_unheard(seen) and seen or 0
 if doubt == 0 then seen = now end

@@ -34,7 +34,7 @@ local function assert_lease(key, counter, width, lead, amount, is_settled, slot,
   roll_ring(counter, width, tick + lead)
   if before then amend(counter, width, slot, -before) end
   if not is_settled then amend(counter, width, counter[4], amount) end
-  keep(key, counter, 2 * lead)
+  keep(key, counter, 2 * lead + OUTLIVE)
   return counter[4]
 end
 

@@ -21,7 +21,7 @@ local function renew(key)
     roll_ring(counter, width, tick + lease)
     amend(counter, width, slot, -amount)
     amend(counter, width, counter[4], amount)
-    keep(list[r], counter, 2 * lease)
+    keep(list[r], counter, 2 * lease + OUTLIVE)
     list[r + 4] = counter[4]
   end
   keep_record(key, list)

@@ -179,7 +179,11 @@ async fn what_failed_attempts_read_counts_unless_the_entry_says_it_already() {
     };
     let spent = asked(
         &database,
-        &json!([span(Meter::InputTokens), span(Meter::TotalTokens), span(Meter::OutputTokens)]),
+        &json!([
+            span(Meter::InputTokens),
+            span(Meter::TotalTokens),
+            span(Meter::OutputTokens)
+        ]),
     )
     .await;
 

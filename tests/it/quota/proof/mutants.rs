@@ -169,6 +169,12 @@ const MUTANTS: &[Mutant] = &[
         to: "\n",
     },
     Mutant {
+        breaks: "A clock that was put ahead so far that all may have expired is gone by.",
+        script: "epoch",
+        from: "if jump > OUTLIVE then",
+        to: "if false then",
+    },
+    Mutant {
         breaks: "Leases end when the clock is put ahead.",
         script: "renew",
         from: "roll_ring(counter, width, tick + lease)",

@@ -55,6 +55,9 @@ struct Epoch {
 /// By how much the clock may move between two beats before somebody must say how much time passed.
 const UNHEARD: i64 = 2_000;
 
+/// By how much the clock may be put ahead before what it holds may have expired.
+const EXPIRED: i64 = 7_200_000;
+
 /// All that Redis remembers.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
@@ -133,8 +136,13 @@ impl Model {
         };
         let is_told = vouch.seen == epoch.seen && (now - vouch.at).abs() <= UNHEARD;
         if UNHEARD < (now - epoch.seen).abs() && is_told {
-            epoch.shift += vouch.at - epoch.seen - vouch.passed;
+            let jump = vouch.at - epoch.seen - vouch.passed;
+            epoch.shift += jump;
             epoch.seen = now;
+            if EXPIRED < jump {
+                epoch.id = id;
+                epoch.opens = now - epoch.shift + grace;
+            }
         }
         let is_doubtful = UNHEARD < (now - epoch.seen).abs();
         let doubt = if is_doubtful { epoch.seen } else { 0 };

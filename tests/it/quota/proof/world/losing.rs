@@ -16,7 +16,7 @@ impl World {
         let reply = self.run(begin);
         self.shift = reply[2];
         self.heard = self.real;
-        self.begun = self.now - self.shift - self.real;
+        self.ahead = self.now - self.shift - self.real;
     }
 
     /// Lets a proxy beat that knows how much time truly passed.
@@ -37,6 +37,10 @@ impl World {
         }
         self.shift = reply[2];
         self.heard = self.real;
+        if reply[0] != self.epoch {
+            self.epoch = reply[0];
+            self.assert_unbooked(false);
+        }
     }
 
     /// Says something that must be said by an epoch; beats first when it is not known any more.
@@ -67,8 +71,12 @@ impl World {
     }
 
     pub(super) fn rebuild(&mut self, twice: bool) {
-        self.doubts.is_rebuilt = true;
         self.begin_epoch(GRACE);
+        self.assert_unbooked(twice);
+    }
+
+    fn assert_unbooked(&mut self, twice: bool) {
+        self.doubts.is_rebuilt = true;
         let unbooked = self
             .calls
             .iter()

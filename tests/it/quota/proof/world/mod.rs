@@ -60,8 +60,8 @@ pub struct World {
     shift: i64,
     /// When they heard the clock last, in true time.
     heard: i64,
-    /// By how much the time of rings and leases differed from true time when they began.
-    begun: i64,
+    /// By how much the time of rings and leases was ahead of true time, at least.
+    ahead: i64,
     pub rules: Vec<Rule>,
     spare: Vec<Rule>,
     own: [Vec<Rule>; 2],
@@ -99,7 +99,7 @@ impl World {
             server: "a".to_owned(),
             shift: 0,
             heard: 0,
-            begun: now,
+            ahead: now,
             rules: menu::limits(prefix, setting.limits),
             spare: menu::limits(prefix, !setting.limits),
             own: menu::allowances(prefix, setting.allowances),
@@ -113,8 +113,11 @@ impl World {
 
     fn run(&mut self, op: Op) -> Vec<i64> {
         let reply = self.model.run(self.now, &op);
-        let is_early = |tick: i64| self.begun < tick - self.real;
-        self.doubts.is_forward |= self.model.tick_at(self.now).is_some_and(is_early);
+        if let Some(tick) = self.model.tick_at(self.now) {
+            let ahead = tick - self.real;
+            self.doubts.is_forward |= self.ahead < ahead;
+            self.ahead = self.ahead.min(ahead);
+        }
         self.turns.push(Turn {
             now: self.now,
             op,
