@@ -424,6 +424,7 @@ impl Holds for HeldBy {
                 input: call.input.0,
                 output: call.output.0,
                 cost_nano_usd: call.cost.0,
+                list_nano_usd: call.cost.0,
             };
             (call.organization, call.id, used)
         });

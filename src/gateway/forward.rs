@@ -19,6 +19,7 @@ use super::{
     verdict,
 };
 use crate::{
+    base::OrganizationId,
     catalog::{AllowanceMeter, Offer, Provider},
     dialect::{self, Ask, Changes, Endpoint},
     quota::{Bid, Limit},
@@ -38,6 +39,7 @@ pub(super) struct Call<'a> {
     pub(super) limits: &'a [Limit],
     /// The limits of the grant, those of providers' keys among them.
     pub(super) all_limits: &'a [Limit],
+    pub(super) organization: OrganizationId,
     pub(super) endpoint: Endpoint,
     /// What stands behind `/v1/`, query included.
     pub(super) path: &'a str,
@@ -320,7 +322,7 @@ impl Call<'_> {
         let counts_tokens = offer
             .allowances
             .iter()
-            .any(|allowance| allowance.meter == AllowanceMeter::Tokens);
+            .any(|allowance| allowance.meter != AllowanceMeter::Requests);
         let is_unsaid = self.ask.requested_output.is_none() && self.endpoint.writes();
         self.size
             .injected_output

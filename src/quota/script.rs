@@ -140,6 +140,11 @@ impl Numbers {
             .push(actual.cost_nano_usd)
     }
 
+    /// What no tenant's limit counts stands behind everything else.
+    pub(super) fn push_credits(&mut self, actual: &Actual) -> &mut Self {
+        self.push(actual.list_nano_usd)
+    }
+
     pub(super) fn finish(&mut self) -> &str {
         self.text
             .push_str(if self.text.is_empty() { "[]" } else { "]" });
