@@ -8,7 +8,7 @@ use super::{
     authenticate::Caller, exchange::Exchange, refuse::Refusal, route::Size, settle::price_of,
 };
 use crate::{
-    base::{CredentialId, Moment, NanoUsd, OrganizationId, Tokens, Usage},
+    base::{CredentialId, Moment, NanoUsd, OfferId, OrganizationId, Tokens, Usage},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
     keys::Grant,
     quota::{
@@ -337,11 +337,13 @@ impl Asked<'_> {
             limit,
         };
         // Whoever brings a key of its own shares what it gives with nobody.
-        let owner = key.map_or(self.candidate.offer.organization_id, |key| key.organization_id);
+        let owner = key.map_or(self.candidate.offer.organization_id, |key| {
+            key.organization_id
+        });
         let sharer = owner.is_none().then_some(self.organization);
         let allowances = self.candidate.offer.allowances.iter();
         let allowances = allowances.flat_map(|allowance| {
-            let whole = as_limit(allowance, key.map(|key| key.id), self.candidate);
+            let whole = as_limit(allowance, key.map(|key| key.id), self.candidate.offer.id);
             let part = sharer.and_then(|sharer| whole.share_of(sharer));
             [Some(whole), part].into_iter().flatten()
         });
@@ -350,7 +352,10 @@ impl Asked<'_> {
             _ => false,
         };
         let of_key = self.all.iter().filter(is_of_key).cloned();
-        let held = self.limits.iter().map(|limit| limit.hold(&expected, &bound));
+        let held = self
+            .limits
+            .iter()
+            .map(|limit| limit.hold(&expected, &bound));
         Bid {
             tenant: held.collect(),
             own: allowances.chain(of_key).map(charge).collect(),
@@ -362,9 +367,8 @@ impl Asked<'_> {
 pub(super) fn as_limit(
     allowance: &Allowance,
     credential: Option<CredentialId>,
-    candidate: &Candidate,
+    offer: OfferId,
 ) -> Limit {
-    let offer = candidate.offer.id;
     let subject = match credential {
         Some(credential) if allowance.is_shared => Subject::Credential(credential),
         credential => Subject::CredentialOffer(credential, offer),

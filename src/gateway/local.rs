@@ -151,7 +151,7 @@ fn line(limit: &Limit, left: &Standing) -> KeyLimit {
             Subject::KeyModel(..) => "key_model",
             Subject::Credential(_) | Subject::CredentialOffer(..) | Subject::Share(..) => {
                 "provider"
-            },
+            }
         },
         meter: limit.meter,
         window: limit.window,

@@ -57,7 +57,8 @@ impl Counter {
             Subject::CredentialOffer(None, offer) => (offer.uuid(), None),
             Subject::Share(whose, credential, offer) => {
                 share = Some(whose);
-                let (credential, offer) = (credential.map(|id| id.uuid()), offer.map(|id| id.uuid()));
+                let (credential, offer) =
+                    (credential.map(|id| id.uuid()), offer.map(|id| id.uuid()));
                 match credential {
                     Some(credential) => (credential, offer),
                     None => (offer.unwrap_or_default(), None),

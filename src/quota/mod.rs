@@ -40,7 +40,7 @@ pub use limit::{Actual, Enforcement, Limit, Meter, Mode, Subject, Window};
 pub use script::Scripts;
 pub use usual::{Habit, Usual};
 
-pub use store::{Books, BooksAway, PostgresBooks, Span, now_of};
+pub use store::{Books, BooksAway, PostgresBooks, Span, now_of, window_end};
 
 use crate::base::{Moment, OrganizationId, RequestId};
 

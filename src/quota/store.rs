@@ -1,6 +1,7 @@
 //! What the books say was spent: where counters begin when Redis does not know.
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -58,6 +59,12 @@ pub fn now_of(limit: &Limit, now: Moment) -> Option<(Span, Option<Moment>)> {
         to: end.unwrap_or(now).millis(),
     };
     Some((span, end))
+}
+
+/// Returns when a day or a month is over in a zone; for other windows, when the day is.
+#[must_use]
+pub fn window_end(window: Window, zone: Tz, now: Moment) -> Moment {
+    Moment::from_millis(calendar::spans(window, zone, now).end)
 }
 
 /// The books cannot be read, so what was spent is unknown.

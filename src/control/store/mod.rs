@@ -40,7 +40,7 @@ impl SubjectColumns {
             },
             Subject::Organization(_) | Subject::CredentialOffer(..) | Subject::Share(..) => {
                 return None;
-            },
+            }
             Subject::Group(id) => Self {
                 kind: "group",
                 group: Some(id.uuid()),

@@ -193,12 +193,10 @@ impl Op {
         Some(match self {
             Self::Admit(admit) => admit.sent(),
             Self::Settle(endings) => {
-                let numbers = endings
-                    .iter()
-                    .flat_map(|one| {
-                        let ends = [one.how].into_iter().chain(one.all).chain(one.last);
-                        ends.chain(NO_CREDITS)
-                    });
+                let numbers = endings.iter().flat_map(|one| {
+                    let ends = [one.how].into_iter().chain(one.all).chain(one.last);
+                    ends.chain(NO_CREDITS)
+                });
                 let keys = endings.iter().map(|one| one.record.clone());
                 sent(
                     Kind::Settle,
