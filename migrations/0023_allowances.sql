@@ -57,4 +57,37 @@ $$;
 revoke execute on function operations.list_price(uuid, bigint, bigint) from public;
 grant execute on function operations.list_price(uuid, bigint, bigint) to synaxis_definer;
 
+-- Writes down what providers' answers say of their allowances: of known ones how much they are, of others that there
+-- are any. Returns how many rows say something new. Item: {id, allowance | offer, meter, window, amount}.
+create function platform.learn_allowances(told jsonb) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp as $$
+    with told as (
+        select t.* from jsonb_to_recordset(told)
+            as t (id uuid, allowance uuid, offer uuid, meter text, "window" text, amount bigint)
+    ), known as (
+        update platform.provider_allowances a set told_amount = t.amount, told_at = now()
+        from told t
+        where a.id = t.allowance and a.deleted_at is null
+            and (a.told_amount is distinct from t.amount or a.told_at < now() - interval '1 day')
+        returning a.id
+    ), unknown as (
+        insert into platform.provider_allowances as a
+            (id, organization_id, provider_id, offer_id, meter, amount, time_window, origin, source, told_amount, told_at)
+        select t.id, o.organization_id, o.provider_id, o.id, t.meter, t.amount, t."window", 'learned',
+            'the provider''s answers', t.amount, now()
+        from told t
+        join platform.offers o on o.id = t.offer and o.deleted_at is null
+        where t.allowance is null
+        on conflict (organization_id, provider_id, offer_id, meter, time_window) where deleted_at is null
+        do update set told_amount = excluded.told_amount, told_at = excluded.told_at
+        where a.told_amount is distinct from excluded.told_amount
+        returning a.id
+    )
+    select (select count(*) from known) + (select count(*) from unknown)
+$$;
+alter function platform.learn_allowances(jsonb) owner to synaxis_definer;
+grant select, insert, update on platform.provider_allowances to synaxis_definer;
+revoke execute on function platform.learn_allowances(jsonb) from public;
+grant execute on function platform.learn_allowances(jsonb) to synaxis_admin;
+
 reset role;

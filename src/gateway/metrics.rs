@@ -200,13 +200,13 @@ impl Metrics {
         }
     }
 
-    /// Shows what is left of the platform's allowances; `unit` is `requests` or `tokens`.
-    pub fn show_allowances<'a>(&self, left: impl Iterator<Item = (&'a str, &'static str, u32)>) {
+    /// Shows what is left of the platform's allowances; `unit` is `requests`, `tokens` or `nano_usd`.
+    pub fn show_allowances<'a>(&self, left: impl Iterator<Item = (&'a str, &'static str, u64)>) {
         self.free_allowance.reset();
         for (provider, unit, remaining) in left {
             self.free_allowance
                 .with_label_values(&[provider, unit])
-                .set(f64::from(remaining));
+                .set(approximate(remaining));
         }
     }
 
@@ -436,4 +436,10 @@ mod tests {
     fn dollars_are_billionths_counted_exactly() {
         assert!((dollars(NanoUsd(1_250_000_000)) - 1.25).abs() < f64::EPSILON);
     }
+}
+
+/// A count as a gauge shows it: exact to some thousands of billions.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn approximate(count: u64) -> f64 {
+    count as f64
 }

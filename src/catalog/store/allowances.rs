@@ -10,7 +10,7 @@ use crate::{
         row::{Row, Sought},
         word::{of_word, word},
     },
-    store::{Conn, OwnerTx, StoreError},
+    store::{Conn, OwnerTx, Postgres, StoreError},
 };
 
 /// An allowance, with what it is of.
@@ -193,4 +193,16 @@ pub async fn retire(conn: &mut Conn, id: Uuid) -> Result<(), StoreError> {
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Writes down what providers' answers say of their allowances; returns how many rows say something new.
+///
+/// # Errors
+/// When the books refuse or are away.
+pub async fn learn(postgres: &Postgres, told: serde_json::Value) -> Result<i64, StoreError> {
+    let mut conn = postgres.acquire().await?;
+    let news = sqlx::query_scalar!(r#"select platform.learn_allowances($1) as "news!""#, told)
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(news)
 }
