@@ -24,5 +24,6 @@ mod keys;
 mod migrations;
 mod quota;
 mod realtime;
+mod routing;
 mod tenancy;
 mod usage;
