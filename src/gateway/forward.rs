@@ -22,7 +22,7 @@ use super::{
 use crate::{
     base::{Moment, OrganizationId},
     catalog::{AllowanceMeter, Offer, Provider},
-    dialect::{self, Ask, Changes, Endpoint},
+    dialect::{self, Ask, Changes, Endpoint, allowance_headers::Learned},
     quota::{Bid, Limit},
     routing::{Candidate, Plan},
     usage::Finish,
@@ -252,7 +252,7 @@ impl Call<'_> {
             self.gateway.lessons.leave(Lesson {
                 offer: Arc::clone(&candidate.offer),
                 credential: candidate.credential.as_ref().map(|key| key.id),
-                told: told.clone(),
+                told: Learned::clone(told),
                 fault: Some(fault.clone()),
                 at: self.gateway.clock.now(),
             });

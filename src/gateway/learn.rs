@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Metrics,
     admit::as_limit,
-    verdict::{counted_by, exhausted, per_of},
+    rest::{counted_by, exhausted, per_of},
 };
 use crate::{
     base::{Clock, CredentialId, Moment},

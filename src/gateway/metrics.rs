@@ -347,6 +347,12 @@ fn build_info(r: &Registry) -> Result<(), Error> {
     Ok(())
 }
 
+/// A count as a gauge shows it: exact to some thousands of billions.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn approximate(count: u64) -> f64 {
+    count as f64
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
@@ -436,10 +442,4 @@ mod tests {
     fn dollars_are_billionths_counted_exactly() {
         assert!((dollars(NanoUsd(1_250_000_000)) - 1.25).abs() < f64::EPSILON);
     }
-}
-
-/// A count as a gauge shows it: exact to some thousands of billions.
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-fn approximate(count: u64) -> f64 {
-    count as f64
 }

@@ -27,6 +27,7 @@ mod outbound;
 mod pool;
 mod raw;
 mod relay;
+mod rest;
 mod upstream;
 mod verdict;
 

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     base::{Tokens, Usage},
     catalog::{Abilities, Ability, Dialect},
-    dialect::{self, Endpoint, Fault, allowance_headers::Learned, fault},
+    dialect::{self, Endpoint, Fault, fault},
     routing::Candidate,
     usage::Finish,
 };
@@ -518,7 +518,7 @@ impl RawCall {
         let seconds = head.headers.get(header::RETRY_AFTER);
         let seconds = seconds.and_then(|text| text.to_str().ok()?.parse().ok());
         fault.retry_after = seconds.map(std::time::Duration::from_secs);
-        let told = Learned::default();
+        let told = Box::default();
         self.teach(
             gateway,
             &Failure::Status {

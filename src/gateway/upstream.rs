@@ -73,7 +73,7 @@ pub(super) enum Failure {
         status: u16,
         fault: UpstreamFault,
         /// What its headers say of allowances.
-        told: Learned,
+        told: Box<Learned>,
     },
 }
 
@@ -101,7 +101,7 @@ impl From<&StreamError> for Failure {
                 ..fault::Cap::default()
             },
         };
-        let told = Learned::default();
+        let told = Box::default();
         Self::Status {
             status,
             fault,
@@ -216,7 +216,7 @@ impl Upstream {
         Err(Failure::Status {
             status: status.as_u16(),
             fault,
-            told,
+            told: Box::new(told),
         })
     }
 

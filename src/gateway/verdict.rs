@@ -2,25 +2,16 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
-use super::{admit::as_limit, refuse::Refusal, upstream::Failure};
+use super::{
+    refuse::Refusal,
+    rest::{self, LIMITED},
+    upstream::Failure,
+};
 use crate::{
     base::Moment,
-    catalog::{Allowance, AllowanceMeter, AllowanceWindow, Offer},
-    dialect::{
-        allowance_headers::{Counted, Learned, Per},
-        fault::{Kind, UpstreamFault},
-    },
-    quota::{self, Window},
+    dialect::fault::Kind,
     routing::{self, Candidate, Cool, Health},
 };
-
-/// How long a rate-limited offer rests when its provider does not say.
-const LIMITED: Duration = Duration::from_secs(60);
-
-/// How long a refused credential rests: somebody must look at it.
-const UNAUTHORIZED: Duration = Duration::from_secs(3_600);
 
 /// How long an offer whose model its provider does not know rests.
 const MODEL_MISSING: Duration = Duration::from_secs(600);
@@ -107,33 +98,7 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
             fault,
             told,
         } => match status {
-            429 if told.allowed.iter().any(|one| one.limit == Some(0)) => {
-                // No allowance at all: asking again would be no retry.
-                cool_credential(health, candidate, *status, now.plus(UNAUTHORIZED));
-            }
-            429 => {
-                let named = exhausted(&candidate.offer, fault, told);
-                let all_shared = |all: &[Allowance]| {
-                    !all.is_empty() && all.iter().all(|allowance| allowance.is_shared)
-                };
-                let is_shared = match named {
-                    Some(allowance) => allowance.is_shared,
-                    None => all_shared(&candidate.offer.allowances),
-                };
-                let what = match credential {
-                    Some(credential) if is_shared => Cool::CredentialLimit(credential),
-                    credential => Cool::OfferCredential(offer, credential),
-                };
-                health.cool(what, limited_until(candidate, named, fault, now));
-            }
-            402 => {
-                let mut allowances = candidate.offer.allowances.iter();
-                let credits = allowances.find(|one| one.meter == AllowanceMeter::Credits);
-                let reset = credits.and_then(|one| reset_of(one, candidate, now));
-                let until = reset.unwrap_or(now.plus(UNAUTHORIZED));
-                cool_credential(health, candidate, *status, until);
-            }
-            401 | 403 => cool_credential(health, candidate, *status, now.plus(UNAUTHORIZED)),
+            401..=403 | 429 => rest::limited(health, candidate, *status, fault, told, now),
             404 if fault.kind == Kind::ModelMissing => {
                 health.cool(Cool::Offer(offer), now.plus(MODEL_MISSING));
             }
@@ -141,92 +106,6 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
             _ => {}
         },
     }
-}
-
-/// Leaves a credential alone that is refused, has no money, or has no allowance.
-fn cool_credential(health: &Health, candidate: &Candidate, status: u16, until: Moment) {
-    let what = match &candidate.credential {
-        Some(credential) => Cool::Credential(credential.id),
-        // A key that is given later is another matter.
-        None => Cool::OfferCredential(candidate.offer.id, None),
-    };
-    let provider = &candidate.offer.provider.name;
-    tracing::warn!(provider, status, "a provider refuses our credential");
-    health.cool(what, until);
-}
-
-/// Finds the allowance a 429 says is used up: its body's word counts more than its headers'.
-pub(super) fn exhausted<'a>(
-    offer: &'a Offer,
-    fault: &UpstreamFault,
-    told: &Learned,
-) -> Option<&'a Allowance> {
-    let named = |per: Per, counted: Option<Counted>| {
-        offer.allowances.iter().find(|allowance| {
-            per_of(allowance.window) == per
-                && counted.is_none_or(|counted| counted_by(allowance.meter) == Some(counted))
-        })
-    };
-    if let Some(per) = fault.cap.per {
-        return named(per, fault.cap.counted);
-    }
-    let mut used_up = told.allowed.iter().filter(|one| one.remaining == Some(0));
-    used_up.find_map(|one| named(one.per, Some(one.counted)))
-}
-
-/// The window of an allowance, as headers tell of it.
-pub(super) const fn per_of(window: AllowanceWindow) -> Per {
-    match window {
-        AllowanceWindow::Minute => Per::Minute,
-        AllowanceWindow::Hour => Per::Hour,
-        AllowanceWindow::Day => Per::Day,
-        AllowanceWindow::Month => Per::Month,
-    }
-}
-
-/// What an allowance counts, as headers tell of it; they tell nothing of credits.
-pub(super) const fn counted_by(meter: AllowanceMeter) -> Option<Counted> {
-    match meter {
-        AllowanceMeter::Requests => Some(Counted::Requests),
-        AllowanceMeter::Tokens => Some(Counted::Tokens),
-        AllowanceMeter::Credits => None,
-    }
-}
-
-/// Returns until when what a 429 says is used up stays so.
-fn limited_until(
-    candidate: &Candidate,
-    named: Option<&Allowance>,
-    fault: &UpstreamFault,
-    now: Moment,
-) -> Moment {
-    let told = fault.retry_after.map(|wait| now.plus(wait));
-    let is_long =
-        fault.kind == Kind::DailyCap || matches!(fault.cap.per, Some(Per::Day | Per::Month));
-    if !is_long {
-        return told.unwrap_or(now.plus(LIMITED));
-    }
-    // A provider whose day is over at midnight still tells callers to come again in half a minute.
-    let reset = named.and_then(|allowance| reset_of(allowance, candidate, now));
-    reset
-        .or(told.filter(|_| named.is_some()))
-        .unwrap_or_else(|| {
-            let mut allowances = candidate.offer.allowances.iter();
-            let day = allowances.find(|one| one.window == AllowanceWindow::Day);
-            end_of_day(day.map_or(Tz::UTC, |one| one.zone), now)
-        })
-}
-
-/// Returns when all of an allowance is back at once; nothing of one that comes back piece by piece.
-fn reset_of(allowance: &Allowance, candidate: &Candidate, now: Moment) -> Option<Moment> {
-    let key = candidate.credential.as_ref().map(|key| key.id);
-    let limit = as_limit(allowance, key, candidate.offer.id);
-    quota::now_of(&limit, now)?.1
-}
-
-/// Returns when the day is over in a zone.
-fn end_of_day(zone: Tz, now: Moment) -> Moment {
-    quota::window_end(Window::Day, zone, now)
 }
 
 /// Returns what the caller hears when the plan is spent; it names no internal host and no secret.
