@@ -231,6 +231,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn exactly_what_was_limited_rests_for_exactly_as_long() {
         const DAILY: &str =
             r#"{"error":{"message":"Rate limit reached on requests per day (RPD)"}}"#;
