@@ -133,7 +133,7 @@ create or replace function operations.calendar_limits(after uuid, batch int) ret
     from (
         select *
         from operations.limits c
-        where c.id > after and c.deleted_at is null and c.meter <> 'concurrent'
+        where c.id > after and c.deleted_at is null and c.meter in ('requests', 'input_tokens', 'output_tokens', 'total_tokens', 'nano_usd')
             and c.time_window in ('day', 'month')
             and c.subject_kind in ('organization', 'group', 'user', 'key', 'key_model')
         order by c.id

@@ -33,6 +33,7 @@ pub struct Scripts {
     pub(super) reassert: Script,
     pub(super) epoch: Script,
     pub(super) turn: Script,
+    pub(super) learn: Script,
     pub(super) standing: Script,
     pub(super) correct: Script,
     /// Time passes as the clock says, however fast or slow it goes.
@@ -81,6 +82,7 @@ impl Scripts {
             reassert: script(include_str!("lua/reassert.lua")),
             epoch: script(include_str!("lua/epoch.lua")),
             turn: script(include_str!("lua/turn.lua")),
+            learn: script(include_str!("lua/learn.lua")),
             standing: script(include_str!("reconcile/lua/standing.lua")),
             correct: script(include_str!("reconcile/lua/correct.lua")),
             is_wound: false,
@@ -152,6 +154,11 @@ impl Numbers {
             .push(actual.input)
             .push(actual.output)
             .push(actual.cost_nano_usd)
+    }
+
+    /// What no tenant's limit counts stands behind everything else.
+    pub(super) fn push_credits(&mut self, actual: &Actual) -> &mut Self {
+        self.push(actual.list_nano_usd)
     }
 
     pub(super) fn finish(&mut self) -> &str {
