@@ -102,7 +102,7 @@ async fn what_moved_and_ended_in_the_lost_second_counts_as_it_was() {
     .await;
     proxy.ledger.settle(moved, call(1, 1, 3_000));
     proxy.ledger.settle(late, call(1, 1, 500));
-    settled(&tenant, &proxy, &[10_000 - 3_200 - 300 - 500, 4]).await;
+    settled(&tenant, &proxy, &[10_000 - 3_200 - 300 - 500, 5]).await;
 }
 
 #[tokio::test]
