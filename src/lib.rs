@@ -27,6 +27,8 @@ pub mod usage;
 pub mod control;
 pub mod snapshot;
 
+pub mod agents;
+
 pub mod admin;
 pub mod gateway;
 pub mod simulate;

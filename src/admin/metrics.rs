@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use prometheus::{Error, HistogramVec, IntCounterVec, IntGauge};
 
-use crate::{identity::mail, telemetry::Registry, usage::rollup::Comparison};
+use crate::{agents::driver, identity::mail, telemetry::Registry, usage::rollup::Comparison};
 
 /// The sidecar's metrics.
 #[derive(Clone, Debug)]
@@ -20,7 +20,13 @@ pub struct Metrics {
     letters_waiting: IntGauge,
     letters_oldest: IntGauge,
     letters_given_up: IntGauge,
+    agents_led: IntGauge,
+    agent_runs: IntCounterVec,
+    agent_durations: HistogramVec,
 }
+
+/// The upper bounds of agents' wakings, in seconds: from nothing to do to a whole night's work.
+const AGENT_SECONDS: [f64; 8] = [0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
 
 /// The upper bounds of durations, in seconds: from a look-up to a password's hash behind others.
 const SECONDS: [f64; 10] = [
@@ -85,6 +91,21 @@ impl Metrics {
                 "synaxis_letters_given_up",
                 "Letters that were lost in the last seven days: nobody took them while they counted",
             )?,
+            agents_led: registry.int_gauge(
+                "synaxis_agents_led",
+                "1 in the sidecar that wakes the agents, 0 in the others",
+            )?,
+            agent_runs: registry.int_counters(
+                "synaxis_agent_runs_total",
+                "Wakings of agents, by agent and outcome",
+                &["agent", "outcome"],
+            )?,
+            agent_durations: registry.histograms(
+                "synaxis_agent_run_duration_seconds",
+                "How long wakings of agents took, by agent",
+                &AGENT_SECONDS,
+                &["agent"],
+            )?,
             registry,
         })
     }
@@ -132,6 +153,23 @@ impl Metrics {
                 self.letters_waiting.set(standing.waiting);
                 self.letters_oldest.set(oldest);
                 self.letters_given_up.set(standing.given_up);
+            }
+        }
+    }
+
+    /// Notes what there is to tell of agents.
+    pub fn woken(&self, news: driver::News) {
+        match news {
+            driver::News::Leads(leads) => self.agents_led.set(i64::from(leads)),
+            driver::News::Ended {
+                agent,
+                outcome,
+                took,
+            } => {
+                let runs = self.agent_runs.with_label_values(&[agent, outcome.word()]);
+                runs.inc();
+                let durations = self.agent_durations.with_label_values(&[agent]);
+                durations.observe(took.as_secs_f64());
             }
         }
     }

@@ -14,8 +14,8 @@ pub use clock::{Clock, Moment};
 pub use fault::Fault;
 pub use ids::{
     AllowanceId, ApiKeyId, AssignmentId, CredentialId, GroupId, IdentityProviderId, InvitationId,
-    LimitId, ModelId, NodeId, OfferId, OrganizationId, ProviderId, RequestId, RoleId, SessionId,
-    SigningKeyId, UserId,
+    LimitId, ModelId, NodeId, OfferId, OrganizationId, ProviderId, RequestId, RoleId, RunId,
+    SessionId, SigningKeyId, UserId,
 };
 pub use money::NanoUsd;
 pub use page::{Cursor, Order, Page, Paging};

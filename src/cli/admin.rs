@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
+    agents::{Agent, driver::Driver, maintenance::Maintenance},
     base::{Clock, tasks::Tasks},
     config::{Config, Environment, Security},
     control::{
@@ -68,6 +69,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     work(&plane, &tasks);
     post(&config, &plane, &tasks)?;
     keep(&config, &plane, &tasks)?;
+    wake(&config, &plane, &tasks)?;
     if config.environment == Environment::Production && config.mail.transport == Transport::File {
         let folder = config.mail.folder.display();
         tracing::warn!(%folder, "mail is written to a folder and reaches nobody: set mail.transport");
@@ -154,6 +156,39 @@ fn keep(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Starts what wakes the agents, here or in another sidecar.
+fn wake(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
+    let open = |max_connections| {
+        let few = postgres::Settings {
+            max_connections,
+            ..config.database.clone()
+        };
+        Postgres::connect(&few, Role::Agent)
+    };
+    let metrics = plane.metrics.clone();
+    let driver = Driver {
+        own: open(DRIVER_CONNECTIONS)?,
+        postgres: open(AGENT_CONNECTIONS)?,
+        clock: plane.clock.clone(),
+        agents: agents(config),
+        tasks: tasks.clone(),
+        tell: Arc::new(move |news| metrics.woken(news)),
+    };
+    tasks.spawn("agents", driver.run(stopped(plane)));
+    Ok(())
+}
+
+/// Everybody who is woken.
+fn agents(config: &Config) -> Vec<Arc<dyn Agent>> {
+    let maintenance = Maintenance {
+        retention: config.retention.clone(),
+        attempts_kept: Duration::from_secs(config.identity.attempts_kept_days * 86_400),
+    };
+    vec![Arc::new(maintenance)]
+}
+
+/// Connections of what wakes agents: one renews the lease, one looks, one notes how wakings end.
+const DRIVER_CONNECTIONS: u32 = 3;
 /// Connections of background work: one holds the lock, one works, one writes checkpoints.
 const AGENT_CONNECTIONS: u32 = 4;
 

@@ -1,0 +1,3 @@
+//! All an agent may do: each tool asks whether it may, acts or only tells what it would do, and leaves an audit entry.
+
+pub mod books;
