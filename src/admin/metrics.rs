@@ -93,7 +93,7 @@ impl Metrics {
             )?,
             agents_led: registry.int_gauge(
                 "synaxis_agents_led",
-                "1 in the sidecar that wakes the agents, 0 in the others",
+                "Whether this sidecar wakes the agents: 1, or 0",
             )?,
             agent_runs: registry.int_counters(
                 "synaxis_agent_runs_total",

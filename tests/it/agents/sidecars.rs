@@ -35,7 +35,7 @@ async fn agents(books: &mut PgConnection) -> Vec<String> {
 
 /// Which of two leads, by what it says of itself.
 async fn leads(admin: &TestAdmin) -> bool {
-    admin.metrics().await.contains("synaxis_agents_led 1")
+    admin.metrics().await.contains("\nsynaxis_agents_led 1\n")
 }
 
 async fn maintained(admin: &TestAdmin) -> Vec<Run> {
