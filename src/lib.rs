@@ -24,6 +24,8 @@ pub mod routing;
 pub mod tenancy;
 pub mod usage;
 
+pub mod realtime;
+
 pub mod control;
 pub mod snapshot;
 

@@ -120,6 +120,14 @@ ids! {
     IdentityProviderId,
     /// A key that signs tokens.
     SigningKeyId,
+    /// Something that happened, as it is told live.
+    EventId,
+    /// Something somebody should look at.
+    AlertId,
+    /// Where alerts are told.
+    AlertChannelId,
+    /// One telling of one alert.
+    AlertDeliveryId,
 }
 
 impl RequestId {

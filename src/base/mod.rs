@@ -13,9 +13,9 @@ pub mod tokens;
 pub use clock::{Clock, Moment};
 pub use fault::Fault;
 pub use ids::{
-    AllowanceId, ApiKeyId, AssignmentId, CredentialId, GroupId, IdentityProviderId, InvitationId,
-    LimitId, ModelId, NodeId, OfferId, OrganizationId, ProviderId, RequestId, RoleId, RunId,
-    SessionId, SigningKeyId, UserId,
+    AlertChannelId, AlertDeliveryId, AlertId, AllowanceId, ApiKeyId, AssignmentId, CredentialId,
+    EventId, GroupId, IdentityProviderId, InvitationId, LimitId, ModelId, NodeId, OfferId,
+    OrganizationId, ProviderId, RequestId, RoleId, RunId, SessionId, SigningKeyId, UserId,
 };
 pub use money::NanoUsd;
 pub use page::{Cursor, Order, Page, Paging};

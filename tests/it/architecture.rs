@@ -23,9 +23,11 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("keys", "base store tenancy egress quota"),
     ("routing", "base store catalog"),
     ("usage", "base store catalog"),
+    ("realtime", "base store"),
+    ("alerts", "base store egress"),
     (
         "control",
-        "base store egress tenancy identity keys catalog quota routing usage audit",
+        "base store egress tenancy identity keys catalog quota routing usage audit realtime alerts",
     ),
     ("snapshot", "base store tenancy keys catalog quota routing"),
     (
@@ -34,20 +36,20 @@ const MAY_NAME: &[(&str, &str)] = &[
     ),
     (
         "agents",
-        "base egress telemetry store tenancy keys catalog dialect quota routing usage audit snapshot control",
+        "base egress telemetry store tenancy keys catalog dialect quota routing usage audit snapshot realtime alerts control",
     ),
     (
         "admin",
-        "base egress telemetry store tenancy identity keys catalog dialect quota routing usage audit snapshot control agents",
+        "base egress telemetry store tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control agents",
     ),
     ("simulate", "base dialect catalog"),
     (
         "config",
-        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot control gateway agents admin simulate",
+        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control gateway agents admin simulate",
     ),
     (
         "cli",
-        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot control gateway agents admin simulate config",
+        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control gateway agents admin simulate config",
     ),
 ];
 

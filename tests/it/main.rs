@@ -24,5 +24,6 @@ mod isolation;
 mod keys;
 mod migrations;
 mod quota;
+mod realtime;
 mod tenancy;
 mod usage;

@@ -95,6 +95,8 @@ insert into operations.discovered_models (id, organization_id, provider_id, upst
 
 insert into operations.events (id, organization_id, kind, data) values (@event, {org}, 'AuditEvent', '{}')
 
+insert into operations.quota_warnings (organization_id, limit_id, percent, at) values ({org}, @limit, 80, now())
+
 insert into audit.audit_logs (id, organization_id, seq, actor_kind, action, target_kind) values (@log, {org}, 1, 'system', 'thing.change', 'thing')
 
 insert into audit.chain_heads (organization_id, seq) values ({org}, 0)
