@@ -20,9 +20,15 @@ pub struct Metrics {
     letters_waiting: IntGauge,
     letters_oldest: IntGauge,
     letters_given_up: IntGauge,
-    agents_led: IntGauge,
-    agent_runs: IntCounterVec,
-    agent_durations: HistogramVec,
+    agents: AgentMetrics,
+}
+
+/// The metrics of agents.
+#[derive(Clone, Debug)]
+struct AgentMetrics {
+    led: IntGauge,
+    runs: IntCounterVec,
+    durations: HistogramVec,
 }
 
 /// The upper bounds of agents' wakings, in seconds: from nothing to do to a whole night's work.
@@ -91,21 +97,7 @@ impl Metrics {
                 "synaxis_letters_given_up",
                 "Letters that were lost in the last seven days: nobody took them while they counted",
             )?,
-            agents_led: registry.int_gauge(
-                "synaxis_agents_led",
-                "Whether this sidecar wakes the agents: 1, or 0",
-            )?,
-            agent_runs: registry.int_counters(
-                "synaxis_agent_runs_total",
-                "Wakings of agents, by agent and outcome",
-                &["agent", "outcome"],
-            )?,
-            agent_durations: registry.histograms(
-                "synaxis_agent_run_duration_seconds",
-                "How long wakings of agents took, by agent",
-                &AGENT_SECONDS,
-                &["agent"],
-            )?,
+            agents: AgentMetrics::new(&registry)?,
             registry,
         })
     }
@@ -160,15 +152,15 @@ impl Metrics {
     /// Notes what there is to tell of agents.
     pub fn woken(&self, news: driver::News) {
         match news {
-            driver::News::Leads(leads) => self.agents_led.set(i64::from(leads)),
+            driver::News::Leads(leads) => self.agents.led.set(i64::from(leads)),
             driver::News::Ended {
                 agent,
                 outcome,
                 took,
             } => {
-                let runs = self.agent_runs.with_label_values(&[agent, outcome.word()]);
-                runs.inc();
-                let durations = self.agent_durations.with_label_values(&[agent]);
+                let runs = &self.agents.runs;
+                runs.with_label_values(&[agent, outcome.word()]).inc();
+                let durations = self.agents.durations.with_label_values(&[agent]);
                 durations.observe(took.as_secs_f64());
             }
         }
@@ -178,5 +170,27 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.registry.render()
+    }
+}
+
+impl AgentMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        Ok(Self {
+            led: registry.int_gauge(
+                "synaxis_agents_led",
+                "Whether this sidecar wakes the agents: 1, or 0",
+            )?,
+            runs: registry.int_counters(
+                "synaxis_agent_runs_total",
+                "Wakings of agents, by agent and outcome",
+                &["agent", "outcome"],
+            )?,
+            durations: registry.histograms(
+                "synaxis_agent_run_duration_seconds",
+                "How long wakings of agents took, by agent",
+                &AGENT_SECONDS,
+                &["agent"],
+            )?,
+        })
     }
 }

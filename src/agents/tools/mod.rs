@@ -1,3 +1,4 @@
 //! All an agent may do: each tool asks whether it may, acts or only tells what it would do, and leaves an audit entry.
 
+pub mod audit;
 pub mod books;
