@@ -62,6 +62,7 @@ pub mod password_policy;
 pub mod passwords;
 pub mod refunds;
 pub mod requests;
+pub mod routes;
 pub mod savings;
 pub mod security;
 pub mod sessions;

@@ -13,7 +13,8 @@ use super::{
     error::ApiError,
     fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
     me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
-    passwords, refunds, requests, roles, savings, security, sessions, signing_keys, tenants,
+    passwords, refunds, requests, roles, routes as routing, savings, security, sessions,
+    signing_keys, tenants,
     throttle::Throttle,
     usage, version,
 };
@@ -25,9 +26,8 @@ fn doors() -> Doors {
     let page = entrance_of_organizations(records(one_self(entrance(page))));
     let page = tenants(organizations(page));
     let page = keys(roles(members(groups(page))));
-    agents(insight(catalog::of_platform(catalog::of_organizations(
-        page,
-    ))))
+    let page = agents(routing::of_organizations(page));
+    insight(catalog::of_platform(catalog::of_organizations(page)))
 }
 
 /// How people get in and out.

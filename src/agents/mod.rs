@@ -10,7 +10,10 @@ pub mod driver;
 
 pub mod tools;
 
+pub mod cost;
+pub mod health;
 pub mod maintenance;
+pub mod security;
 
 use async_trait::async_trait;
 use serde::Serialize;

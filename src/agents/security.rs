@@ -11,6 +11,7 @@ use super::{
     tools::{alert, audit},
 };
 use crate::{
+    alerts::Alert,
     audit::finding::Found,
     base,
     realtime::{Event, outbox},
@@ -144,4 +145,19 @@ async fn keep(
     }
     tx.commit().await.map_err(StoreError::from)?;
     Ok(())
+}
+
+fn fingerprint(print: &str) -> String {
+    format!("security:{print}").chars().take(200).collect()
+}
+
+fn alert_of(owner: Whose, found: &Found, severity: alert::Severity) -> Alert {
+    Alert {
+        organization: owner.organization().map(Into::into),
+        kind: found.kind.clone(),
+        severity,
+        fingerprint: fingerprint(&found.fingerprint),
+        message: found.message.clone(),
+        details: found.details.clone(),
+    }
 }

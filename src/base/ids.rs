@@ -120,6 +120,10 @@ ids! {
     IdentityProviderId,
     /// A key that signs tokens.
     SigningKeyId,
+    /// The offer an organization prefers for a model.
+    RouteId,
+    /// How somebody's offers are put in order.
+    StrategyId,
     /// Something that happened, as it is told live.
     EventId,
     /// Something somebody should look at.

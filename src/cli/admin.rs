@@ -8,7 +8,10 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
-    agents::{Agent, driver::Driver, maintenance::Maintenance},
+    agents::{
+        Agent, cost::CostOptimization, driver::Driver, health::HealthMonitoring,
+        maintenance::Maintenance, security::SecurityAudit,
+    },
     base::{Clock, tasks::Tasks},
     config::{Config, Environment, Security},
     control::{
@@ -170,7 +173,7 @@ fn wake(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
         own: open(DRIVER_CONNECTIONS)?,
         postgres: open(AGENT_CONNECTIONS)?,
         clock: plane.clock.clone(),
-        agents: agents(config),
+        agents: agents(config, plane),
         tasks: tasks.clone(),
         tell: Arc::new(move |news| metrics.woken(news)),
     };
@@ -179,12 +182,25 @@ fn wake(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
 }
 
 /// Everybody who is woken.
-fn agents(config: &Config) -> Vec<Arc<dyn Agent>> {
+fn agents(config: &Config, plane: &Plane) -> Vec<Arc<dyn Agent>> {
+    let (vault, guard) = (Arc::clone(&plane.vault), Arc::clone(&plane.egress));
+    let health = HealthMonitoring {
+        vault: Arc::clone(&vault),
+        guard,
+    };
     let maintenance = Maintenance {
         retention: config.retention.clone(),
         attempts_kept: Duration::from_secs(config.identity.attempts_kept_days * 86_400),
     };
-    vec![Arc::new(maintenance)]
+    let security = SecurityAudit {
+        weak_secrets: config.security.weaknesses(),
+    };
+    vec![
+        Arc::new(health),
+        Arc::new(CostOptimization { vault }),
+        Arc::new(security),
+        Arc::new(maintenance),
+    ]
 }
 
 /// Connections of what wakes agents: one renews the lease, one looks, one notes how wakings end.

@@ -28,6 +28,8 @@ pub mod refunds;
 pub mod store;
 
 pub mod catalog;
+pub mod routes;
+
 pub mod retention;
 
 pub use ceiling::Ceiling;

@@ -179,7 +179,7 @@ async fn let_in<'a>(
     let size = Size::of(&ask, exchange.endpoint, &caller.grant, seen);
     let demand = Demand::of(&ask, exchange.endpoint);
     let view = gateway.view.load_full();
-    let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
+    let plan = route(&view, caller, &demand, &size, &gateway.health, now)?;
     let ledger = &gateway.books.ledger;
     let admission = admit(ledger, exchange, caller, &plan, &size).await;
     let admission = admission.map_err(|denied| exchange.denied(denied))?;

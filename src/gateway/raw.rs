@@ -348,7 +348,7 @@ async fn open(
     let demand = opening.demand();
     let now = exchange.began;
     let view = gateway.view.load_full();
-    let plan = route(&view.catalog, caller, &demand, &size, &gateway.health, now)?;
+    let plan = route(&view, caller, &demand, &size, &gateway.health, now)?;
     let ledger = &gateway.books.ledger;
     let admission = admit(ledger, exchange, caller, &plan, &size).await;
     let admission = admission.map_err(|denied| exchange.denied(denied))?;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::{authenticate::Caller, refuse::Refusal};
 use crate::{
     base::{Moment, OrganizationId, Tokens, Usage},
-    catalog::{Abilities, Ability, Catalog, Dialect},
+    catalog::{Abilities, Ability, Dialect},
     dialect::{Ask, Endpoint},
     keys::Grant,
     quota::{Limit, estimate},
     routing::{self, Candidate, Health, Need, Plan, Unroutable},
+    snapshot::Snapshot,
 };
 
 /// How much a call may read and write.
@@ -109,7 +110,7 @@ impl<'a> Demand<'a> {
 
 /// Makes the plan of a call.
 pub(super) fn route(
-    catalog: &Catalog,
+    view: &Snapshot,
     caller: &Caller,
     demand: &Demand<'_>,
     size: &Size,
@@ -118,7 +119,8 @@ pub(super) fn route(
 ) -> Result<Plan, Refusal> {
     let grant = &caller.grant;
     let model = || demand.model.to_owned();
-    let resolved = catalog
+    let resolved = view
+        .catalog
         .resolve(grant.organization_id, demand.model)
         .map_err(|unknown| Refusal::UnknownModel {
             model: model(),
@@ -137,6 +139,7 @@ pub(super) fn route(
         allows_training: grant.allows_training,
         allowed_models: grant.allowed_models.as_deref(),
         is_free_only: false,
+        routes: view.preferences.routes(grant.organization_id),
         is_rehearsal: false,
     };
     let mut plan = routing::plan(&resolved, &need, health, now)

@@ -10,10 +10,13 @@ use crate::base::{NanoUsd, OfferId};
 pub struct Rank {
     /// It failed lately and has not earned its place back: whoever is well goes first.
     pub is_doubtful: bool,
-    /// It can cost money: nothing paid goes before anything free, whichever model of the chain that is.
+    /// It can cost money: nothing paid goes before anything free, whichever model of the chain that is, unless somebody
+    /// insists on it.
     pub is_paid: bool,
     /// The place of its model in the chain.
     pub link: u16,
+    /// The route of its model prefers another.
+    pub is_elsewhere: bool,
     /// What this call will probably cost.
     pub cost: NanoUsd,
     /// What its first byte takes. One that was never measured goes first, and then is.

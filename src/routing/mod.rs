@@ -2,12 +2,19 @@
 
 pub mod need;
 
+pub mod preferences;
+pub mod route;
+
 pub mod health;
 
 pub mod miser;
 pub mod plan;
 mod survey;
 
+pub mod store;
+
 pub use health::{Availability, Cool, Failure, Health, Settings};
 pub use need::{Need, Why};
 pub use plan::{Candidate, Plan, Unroutable, plan, survey};
+pub use preferences::Preferences;
+pub use route::{Cause, Route, Routes};

@@ -1,5 +1,6 @@
 //! What a call needs of an offer, and why an offer does not meet it.
 
+use super::route::Routes;
 use crate::{
     base::{Moment, OrganizationId, Tokens, Usage},
     catalog::{Abilities, Ability, Dialect, Offer},
@@ -32,6 +33,8 @@ pub struct Need<'a> {
     pub allowed_models: Option<&'a [String]>,
     /// Whether nothing may be spent.
     pub is_free_only: bool,
+    /// The offers its organization prefers.
+    pub routes: Option<&'a Routes>,
     /// Whether the plan is only looked at: nothing is tried, so no trial of a sick offer is used up.
     pub is_rehearsal: bool,
 }

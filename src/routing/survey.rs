@@ -7,6 +7,7 @@ use super::{
     miser::Rank,
     need::{Need, Why},
     plan::{Candidate, Plan},
+    route::Route,
 };
 use crate::{
     base::{CredentialId, Moment, NanoUsd, OfferId},
@@ -97,16 +98,18 @@ impl<'a> Survey<'a> {
         if is_paid && self.need.is_free_only {
             return Err(Why::NotFree);
         }
+        let stand = self.stand(place, offer);
         let candidate = Candidate {
             offer: Arc::clone(offer),
             credential: None,
             expected_cost,
             bound_cost,
-            why: self.reason(place, is_paid),
+            why: stand.why.unwrap_or_else(|| self.reason(place, is_paid)),
             rank: Rank {
                 is_doubtful: false,
-                is_paid,
-                link: place,
+                is_paid: is_paid && !stand.is_insisted_on,
+                link: stand.link,
+                is_elsewhere: stand.is_elsewhere,
                 cost: expected_cost,
                 latency_ms: self.look.latency_ms(offer.id).unwrap_or_default(),
                 preference: offer.preference,
@@ -195,12 +198,59 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// Says what the organization's routes make of an offer.
+    fn stand(&self, place: u16, offer: &Offer) -> Stand {
+        let plain = Stand {
+            link: place,
+            is_elsewhere: false,
+            is_insisted_on: false,
+            why: None,
+        };
+        let Some(routes) = self.need.routes else {
+            return plain;
+        };
+        let links = (0_u16..).zip(&self.resolved.chain.links);
+        for (link, first) in links.take_while(|(link, _)| *link <= place) {
+            match routes.of(first.model.id) {
+                Some(route) if route.offer == offer.id => return Stand::first(link, route),
+                Some(_) if link == place => {
+                    return Stand {
+                        is_elsewhere: true,
+                        ..plain
+                    };
+                }
+                _ => {}
+            }
+        }
+        plain
+    }
+
     fn reason(&self, place: u16, is_paid: bool) -> &'static str {
         match (self.resolved.pinned.is_some(), is_paid, place) {
             (true, ..) => "pinned",
             (_, false, _) => "free",
             (_, true, 0) => "cheapest",
             (_, true, _) => "fallback",
+        }
+    }
+}
+
+/// What routes make of an offer.
+struct Stand {
+    /// The place of the model it serves; one that stands in serves the model whose route prefers it.
+    link: u16,
+    is_elsewhere: bool,
+    is_insisted_on: bool,
+    why: Option<&'static str>,
+}
+
+impl Stand {
+    const fn first(link: u16, route: &Route) -> Self {
+        Self {
+            link,
+            is_elsewhere: false,
+            is_insisted_on: route.is_pinned,
+            why: Some(if route.is_pinned { "pinned" } else { "route" }),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::{base::Moment, catalog::Catalog};
+use crate::{base::Moment, catalog::Catalog, routing::Preferences};
 
 pub use build::{BadSnapshot, build, read};
 pub use follow::{Source, follow, open};
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub taken_at: Moment,
     /// What can be bought.
     pub catalog: Catalog,
+    /// What is wanted of it.
+    pub preferences: Preferences,
     /// When a price begins or ends next: what the catalog says holds until then.
     pub changes_at: Option<Moment>,
     /// What it was made of, to tell an accident from a decision.

@@ -11,12 +11,14 @@ use uuid::Uuid;
 use super::build::BadSnapshot;
 use crate::{
     base::{
-        AllowanceId, CredentialId, ModelId, Moment, OfferId, OrganizationId, ProviderId, Tokens,
+        AllowanceId, CredentialId, ModelId, Moment, OfferId, OrganizationId, ProviderId, RouteId,
+        Tokens,
     },
     catalog::{
         Ability, Alias, Allowance, AllowanceMeter, AllowanceWindow, Deadlines, Dialect, Model,
         Price, Quirks, Tier, Wishes, vault::Sealed,
     },
+    routing::{Preferences, Route},
 };
 
 /// No section of a snapshot is longer.
@@ -48,6 +50,8 @@ pub(super) struct Document<'a> {
     pub(super) model_access: Vec<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) provider_access: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) routes: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +148,29 @@ pub(super) struct ProviderAccessRow {
     provider_id: ProviderId,
     is_enabled: bool,
     allows_training: Option<bool>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RouteRow {
+    id: RouteId,
+    organization_id: OrganizationId,
+    model_id: ModelId,
+    offer_id: OfferId,
+    is_pinned: bool,
+}
+
+/// Puts together what organizations want of the order of offers.
+pub(super) fn preferences(routes: Vec<RouteRow>) -> Preferences {
+    let mut preferences = Preferences::default();
+    for row in routes {
+        let route = Route {
+            id: row.id,
+            offer: row.offer_id,
+            is_pinned: row.is_pinned,
+        };
+        preferences.set_route(row.organization_id, row.model_id, route);
+    }
+    preferences
 }
 
 /// Puts together what each organization said of what the platform shares.

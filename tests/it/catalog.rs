@@ -185,6 +185,7 @@ fn need(organization: OrganizationId) -> Need<'static> {
         allows_training: false,
         allowed_models: None,
         is_free_only: false,
+        routes: None,
         is_rehearsal: false,
     }
 }

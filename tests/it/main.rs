@@ -25,5 +25,6 @@ mod keys;
 mod migrations;
 mod quota;
 mod realtime;
+mod routing;
 mod tenancy;
 mod usage;

@@ -107,7 +107,10 @@ pub(in crate::agents) async fn note(
         .iter()
         .map(|check| check.credential.map(CredentialId::uuid))
         .collect();
-    let outcomes: Vec<String> = checks.iter().map(|check| check.outcome.to_owned()).collect();
+    let outcomes: Vec<String> = checks
+        .iter()
+        .map(|check| check.outcome.to_owned())
+        .collect();
     let statuses: Vec<Option<i16>> = checks
         .iter()
         .map(|check| check.status.and_then(|status| i16::try_from(status).ok()))

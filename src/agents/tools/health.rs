@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use serde_json::json;
 
 use super::{alert, provider::Door};
@@ -79,13 +79,18 @@ pub async fn probe_all(
     doors: &[Door],
 ) -> Result<Vec<Probed>, Fault> {
     waking.permit(Permission::CatalogRead)?;
-    let looks = doors.iter().map(async |door| {
-        let began = Instant::now();
-        let finding = probe(guard, door.trial()).await;
-        let took_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
-        Probed { finding, took_ms }
-    });
+    let looks: Vec<BoxFuture<'_, Probed>> = doors
+        .iter()
+        .map(|door| look_through(guard, door).boxed())
+        .collect();
     Ok(stream::iter(looks).buffered(AT_ONCE).collect().await)
+}
+
+async fn look_through(guard: &Guard, door: &Door) -> Probed {
+    let began = Instant::now();
+    let finding = probe(guard, door.trial()).await;
+    let took_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+    Probed { finding, took_ms }
 }
 
 /// Puts together what was seen of one offer behind a door.
@@ -223,7 +228,11 @@ fn alert_of(owner: Whose, seen: &Seen, verdict: &Verdict, fingerprint: String) -
     Alert {
         organization: owner.organization().map(Into::into),
         kind: "provider_unhealthy".to_owned(),
-        severity: if failures < 5 { Severity::Warning } else { Severity::Critical },
+        severity: if failures < 5 {
+            Severity::Warning
+        } else {
+            Severity::Critical
+        },
         fingerprint,
         message: format!(
             "{}: {} ({failures} in a row; next in {minutes} min)",

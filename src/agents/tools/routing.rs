@@ -82,10 +82,7 @@ impl Standing {
 ///
 /// # Errors
 /// When it is not permitted, or the books do not answer.
-pub async fn organizations(
-    waking: &Waking,
-    since: Moment,
-) -> Result<Vec<OrganizationId>, Fault> {
+pub async fn organizations(waking: &Waking, since: Moment) -> Result<Vec<OrganizationId>, Fault> {
     waking.permit(Permission::UsageRead)?;
     let mut tx = waking.postgres.begin().await?;
     Ok(store::organizations_in_use(&mut tx, since).await?)

@@ -33,13 +33,15 @@ pub async fn wait_for_others(tx: &mut OwnerTx) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns everything the data path reads, at one instant: the answer of `platform.snapshot()`, unread.
+/// Returns everything the data path reads, at one instant, unread: the catalog and what is wanted of it.
 ///
 /// # Errors
 /// When the books are away.
 pub async fn snapshot(conn: &mut Conn) -> Result<String, StoreError> {
-    let text = sqlx::query_scalar!(r#"select platform.snapshot()::text as "text!""#)
-        .fetch_one(conn)
-        .await?;
+    let text = sqlx::query_scalar!(
+        r#"select (platform.snapshot() || operations.routing_snapshot())::text as "text!""#
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(text)
 }

@@ -26,7 +26,7 @@ pub struct Candidate {
     pub expected_cost: NanoUsd,
     /// The most it can cost.
     pub bound_cost: NanoUsd,
-    /// Why it is a candidate, in one word: `free`, `cheapest`, `fallback`, `pinned`, `trial` or `probe`.
+    /// Why it is a candidate, in one word: `free`, `cheapest`, `fallback`, `route`, `pinned`, `trial` or `probe`.
     pub why: &'static str,
     /// Where it stands.
     pub rank: Rank,
@@ -182,5 +182,7 @@ fn refusal(out: &[(OfferId, Why)], health: &Health, now: Moment) -> Unroutable {
     Unroutable::NothingAble { param: "model" }
 }
 
+#[cfg(test)]
+mod routed;
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,9 @@ use crate::{
     routing::health::{Cool, Failure, Settings},
 };
 
-const NOW: Moment = Moment::from_millis(1_795_000_000_000);
+pub(super) const NOW: Moment = Moment::from_millis(1_795_000_000_000);
 
-fn need() -> Need<'static> {
+pub(super) fn need() -> Need<'static> {
     Need {
         organization: organization(1),
         dialect: Dialect::Openai,
@@ -30,12 +30,16 @@ fn need() -> Need<'static> {
         allows_training: true,
         allowed_models: None,
         is_free_only: false,
+        routes: None,
         is_rehearsal: false,
     }
 }
 
 /// A catalog of `offers` with one alias `all` over `models`, resolved.
-fn resolved(models: &[&Arc<Model>], offers: impl IntoIterator<Item = Offer>) -> Resolved {
+pub(super) fn resolved(
+    models: &[&Arc<Model>],
+    offers: impl IntoIterator<Item = Offer>,
+) -> Resolved {
     let alias = Alias {
         organization_id: None,
         name: "all".to_owned(),
@@ -49,7 +53,7 @@ fn resolved(models: &[&Arc<Model>], offers: impl IntoIterator<Item = Offer>) -> 
     catalog.resolve(organization(1), "all").unwrap()
 }
 
-fn order(plan: &Plan) -> String {
+pub(super) fn order(plan: &Plan) -> String {
     let names = plan
         .candidates
         .iter()
@@ -61,7 +65,7 @@ fn key_of(offer: &Offer) -> Option<CredentialId> {
     offer.provider.credentials.first().map(|key| key.id)
 }
 
-fn after(ms: u64) -> Moment {
+pub(super) fn after(ms: u64) -> Moment {
     NOW.plus(Duration::from_millis(ms))
 }
 
@@ -494,7 +498,7 @@ fn a_rehearsal_uses_up_no_trial() {
 
 /// How one made-up offer differs from the next.
 #[derive(Clone, Debug)]
-struct Made {
+pub(super) struct Made {
     model: usize,
     is_free: bool,
     price: Option<u64>,
@@ -507,7 +511,7 @@ struct Made {
     keys: u128,
 }
 
-fn made() -> impl Strategy<Value = Made> {
+pub(super) fn made() -> impl Strategy<Value = Made> {
     let price =
         prop_oneof![1 => Just(None), 8 => (0_u64..4).prop_map(|price| Some(price * 1_000_000))];
     (
@@ -547,7 +551,7 @@ fn made() -> impl Strategy<Value = Made> {
         )
 }
 
-fn build(number: usize, made: &Made, models: &[Arc<Model>], health: &Health) -> Offer {
+pub(super) fn build(number: usize, made: &Made, models: &[Arc<Model>], health: &Health) -> Offer {
     let mut provider = provider(&format!("p{number}"));
     let first = u128::try_from(number).unwrap() * 10;
     provider.credentials = (0..made.keys)

@@ -10,7 +10,7 @@ use super::{
     Counts, Snapshot,
     rows::{
         AliasRow, AllowanceRow, CredentialRow, Document, ModelAccessRow, ModelRow, OfferRow,
-        ProviderAccessRow, ProviderRow, SubstituteRow, rows, wishes,
+        ProviderAccessRow, ProviderRow, RouteRow, SubstituteRow, preferences, rows, wishes,
     },
 };
 use crate::{
@@ -103,6 +103,7 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
     let model_access = rows::<ModelAccessRow>("model_access", &document.model_access, left)?;
     let provider_access =
         rows::<ProviderAccessRow>("provider_access", &document.provider_access, left)?;
+    let routes = rows::<RouteRow>("routes", &document.routes, left)?;
     let wishes = wishes(substitutes, model_access, provider_access);
     let keys = Keys::open(&providers, credentials, vault, left)?;
     let shelf = Shelf {
@@ -129,6 +130,7 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
         seq: document.seq,
         taken_at,
         catalog: Catalog::new(offers.into_values().collect(), &aliases, wishes),
+        preferences: preferences(routes),
         changes_at: document.changes_at_ms.map(Moment::from_millis),
         counts,
     })

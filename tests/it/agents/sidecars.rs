@@ -33,6 +33,11 @@ async fn agents(books: &mut PgConnection) -> Vec<String> {
         .expect("agents")
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is what the test is for")]
+fn tell(what: &str, took: Duration) {
+    println!("{what} {} ms", took.as_millis());
+}
+
 /// Which of two leads, by what it says of itself.
 async fn leads(admin: &TestAdmin) -> bool {
     admin.metrics().await.contains("\nsynaxis_agents_led 1\n")
@@ -63,9 +68,9 @@ async fn each_agent_runs_once_a_tick_and_a_killed_leader_is_replaced() {
             .any(|run| epoch < run.epoch)
     })
     .await;
-    println!(
-        "a killed leader was replaced, and an agent woken, after {} ms",
-        took.as_millis()
+    tell(
+        "a killed leader was replaced, and an agent woken, after",
+        took,
     );
     assert!(killed.elapsed() < REPLACED);
     eventually("they go on", async || {
@@ -99,9 +104,9 @@ async fn a_leader_that_was_stopped_for_two_terms_writes_nothing_when_it_wakes() 
         maintained(&second).await.iter().any(|run| run.node != node)
     })
     .await;
-    println!(
-        "a stopped leader was replaced, and an agent woken, after {} ms",
-        stopped.elapsed().as_millis()
+    tell(
+        "a stopped leader was replaced, and an agent woken, after",
+        stopped.elapsed(),
     );
     tokio::time::sleep(TWO_TERMS.saturating_sub(stopped.elapsed())).await;
     let before = maintained(&second).await;

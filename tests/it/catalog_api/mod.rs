@@ -5,5 +5,5 @@ mod keys;
 mod own;
 mod prices;
 mod sealing;
-mod stand;
+pub mod stand;
 mod wishes;

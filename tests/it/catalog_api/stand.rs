@@ -25,7 +25,7 @@ pub struct Stand {
     pub proxy: Proxy,
     pub root: Visitor,
     variables: Vec<(String, String)>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An organization with an owner, who has a key.
@@ -54,8 +54,13 @@ impl Stand {
             proxy,
             root,
             variables,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Starts another proxy on the same books.
+    pub async fn another_proxy(&self) -> Proxy {
+        Proxy::start(&self.variables, &self.folder.path().join("another"), &[]).await
     }
 
     /// Registers an organization.
@@ -150,8 +155,13 @@ impl Stand {
         let body = json!({
             "model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16,
         });
-        let url = format!("{}/chat/completions", self.proxy.base_url());
-        let sent = client().post(url).bearer_auth(key).json(&body).send().await;
+        self.call_at(&self.proxy, key, &body).await
+    }
+
+    /// Calls one proxy with a key.
+    pub async fn call_at(&self, proxy: &Proxy, key: &str, body: &Value) -> Answer {
+        let url = format!("{}/chat/completions", proxy.base_url());
+        let sent = client().post(url).bearer_auth(key).json(body).send().await;
         Answer::of(sent.expect("an answer")).await
     }
 

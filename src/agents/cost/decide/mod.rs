@@ -180,10 +180,8 @@ fn free(question: &Question) -> Option<&Place> {
 fn cheaper(question: &Question, present: NanoUsd) -> Option<&Place> {
     let paid = open(question).filter(|place| place.tier == Tier::Paid);
     let priced = paid.filter_map(|place| Some((question.mix.cost(place)?, place)));
-    let (cost, place) =
-        priced.min_by_key(|(cost, place)| (*cost, place.distance, place.offer))?;
-    let is_clearly_cheaper =
-        u128::from(cost.0) * 100 < u128::from(present.0) * LESS_THAN_PERCENT;
+    let (cost, place) = priced.min_by_key(|(cost, place)| (*cost, place.distance, place.offer))?;
+    let is_clearly_cheaper = u128::from(cost.0) * 100 < u128::from(present.0) * LESS_THAN_PERCENT;
     is_clearly_cheaper.then_some(place)
 }
 

@@ -1,0 +1,3 @@
+//! What organizations want of the order of offers, in the books.
+
+pub mod routes;

@@ -1,0 +1,3 @@
+//! Who goes first: routes and strategies over the API, as callers meet them at running proxies.
+
+mod routes;
