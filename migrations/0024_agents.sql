@@ -140,6 +140,11 @@ alter table operations.offer_health
     add column checked_at timestamptz;
 call platform.open_platform_rows('operations.offer_health');
 
+-- Discovery puts offers out of use and back, and takes prices in.
+grant insert, update on platform.offers, platform.price_books, platform.offer_prices, platform.quarantined_prices
+    to synaxis_agent;
+grant select on platform.quarantined_prices to synaxis_agent;
+
 -- Everything that weakens an organization or the platform and can be seen in the books, each with what tells it from
 -- others of its kind.
 create function audit.current_findings(moment timestamptz)

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod tools;
 
 pub mod cost;
+pub mod discovery;
 pub mod health;
 pub mod maintenance;
 pub mod security;

@@ -9,8 +9,8 @@ use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     agents::{
-        Agent, cost::CostOptimization, driver::Driver, health::HealthMonitoring,
-        maintenance::Maintenance, security::SecurityAudit,
+        Agent, cost::CostOptimization, discovery::ModelDiscovery, driver::Driver,
+        health::HealthMonitoring, maintenance::Maintenance, security::SecurityAudit,
     },
     base::{Clock, tasks::Tasks},
     config::{Config, Environment, Security},
@@ -38,6 +38,7 @@ const SECTIONS: &[&str] = &[
     "mail",
     "admin",
     "egress",
+    "agents",
     "retention",
     "telemetry",
 ];
@@ -186,7 +187,12 @@ fn agents(config: &Config, plane: &Plane) -> Vec<Arc<dyn Agent>> {
     let (vault, guard) = (Arc::clone(&plane.vault), Arc::clone(&plane.egress));
     let health = HealthMonitoring {
         vault: Arc::clone(&vault),
+        guard: Arc::clone(&guard),
+    };
+    let discovery = ModelDiscovery {
+        vault: Arc::clone(&vault),
         guard,
+        settings: config.agents.clone(),
     };
     let maintenance = Maintenance {
         retention: config.retention.clone(),
@@ -198,6 +204,7 @@ fn agents(config: &Config, plane: &Plane) -> Vec<Arc<dyn Agent>> {
     vec![
         Arc::new(health),
         Arc::new(CostOptimization { vault }),
+        Arc::new(discovery),
         Arc::new(security),
         Arc::new(maintenance),
     ]

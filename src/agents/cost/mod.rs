@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Agent, Fault, Report, Waking,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::{Moment, OfferId, OrganizationId, Tokens},
-    catalog::{Abilities, Ability, Catalog, NameKind, Offer},
+    catalog::{Abilities, Ability, Catalog, NameKind, Offer, Tier},
     routing::{Cause, Need, store::routes::KeptRoute},
     snapshot::{self, Snapshot},
     store::Vault,
@@ -26,8 +26,8 @@ use decide::{Choice, Place, Question, choose};
 const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// A route that was moved is watched for so long.
 const WATCHED: Duration = Duration::from_secs(24 * 60 * 60);
-/// Fewer tries say nothing about where a route was moved.
-const FEWEST_TRIES: u64 = 20;
+/// Fewer failures say nothing about where a route was moved; as many in a row open a breaker.
+const FEWEST_FAILURES: u64 = 5;
 /// A route is put back when so many more of 100 tries fail than before, and twice as many.
 const WORSE_BY_PERCENT: u64 = 5;
 
@@ -124,7 +124,8 @@ impl Look<'_> {
         choice: Choice,
         seen: &mut Seen,
     ) -> Result<(), Fault> {
-        let saving = choice.arithmetic["saving_nano_usd"].as_u64();
+        let saving = choice.arithmetic.get("saving_nano_usd");
+        let saving = saving.and_then(Value::as_u64);
         let (organization, model) = (self.organization, traffic.model);
         match routing::switch(self.waking, organization, model, choice).await? {
             Moved::Yes => {
@@ -155,6 +156,11 @@ impl Look<'_> {
         let before = before.get(&from).copied().unwrap_or_default();
         let since = since.get(&last.to).copied().unwrap_or_default();
         if !is_worse(before, since) {
+            return Ok(false);
+        }
+        // A free offer that fails is left for a free one, if at all: calls find their way meanwhile.
+        if route.tier == Tier::Free && !self.is_free(from) {
+            note(seen, "free_to_paid");
             return Ok(false);
         }
         let arithmetic = json!({
@@ -228,6 +234,11 @@ impl Look<'_> {
         }
     }
 
+    fn is_free(&self, offer: OfferId) -> bool {
+        let mut offers = self.snapshot.catalog.offers.iter();
+        offers.any(|one| one.id == offer && one.tier == Tier::Free)
+    }
+
     fn score(&self, offer: OfferId) -> Option<u8> {
         self.standing.scores.get(&offer).copied()
     }
@@ -265,9 +276,7 @@ fn is_worse(before: Tries, since: Tries) -> bool {
         all => u128::from(tries.failed) * 100 / all,
     };
     let (then, now) = (of_hundred(before), of_hundred(since));
-    u128::from(FEWEST_TRIES) <= all(since)
-        && then + u128::from(WORSE_BY_PERCENT) <= now
-        && then * 2 <= now
+    FEWEST_FAILURES <= since.failed && then + u128::from(WORSE_BY_PERCENT) <= now && then * 2 <= now
 }
 
 fn note(seen: &mut Seen, why: &'static str) {
@@ -279,14 +288,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_is_worse_when_clearly_more_of_enough_tries_fail() {
+    fn a_route_is_worse_when_clearly_more_tries_fail() {
         let tries = |succeeded, failed| Tries { succeeded, failed };
 
         for (before, since, worse) in [
             (tries(100, 0), tries(19, 0), false),
-            (tries(100, 0), tries(9, 10), false),
-            (tries(100, 0), tries(10, 10), true),
-            (tries(100, 0), tries(96, 4), false),
+            (tries(100, 0), tries(0, 4), false),
+            (tries(100, 0), tries(0, 5), true),
+            (tries(100, 0), tries(96, 5), false),
             (tries(100, 0), tries(95, 5), true),
             (tries(80, 20), tries(65, 35), false),
             (tries(80, 20), tries(60, 40), true),

@@ -4,5 +4,6 @@ pub mod alert;
 pub mod audit;
 pub mod books;
 pub mod health;
+pub mod models;
 pub mod provider;
 pub mod routing;

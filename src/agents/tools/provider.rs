@@ -14,6 +14,7 @@ use crate::{
         provider::{Auth, Dialect},
     },
     control::catalog::offers,
+    snapshot::Snapshot,
     store::Whose,
     tenancy::Permission,
 };
@@ -83,6 +84,21 @@ pub fn doors(waking: &Waking, catalog: &Catalog) -> Result<Vec<Door>, Fault> {
         }
     }
     Ok(doors.into_values().collect())
+}
+
+/// Returns every provider, also who sells nothing now, once for each key of its own owner.
+///
+/// # Errors
+/// When it is not permitted.
+pub fn all_doors(waking: &Waking, snapshot: &Snapshot) -> Result<Vec<Door>, Fault> {
+    waking.permit(Permission::CatalogRead)?;
+    let mut doors = Vec::new();
+    for provider in &snapshot.providers {
+        let owner = Whose::from(provider.organization_id.map(OrganizationId::uuid));
+        let keys = keys(provider, provider.organization_id);
+        doors.extend(keys.into_iter().map(|key| Door::of(owner, provider, key)));
+    }
+    Ok(doors)
 }
 
 /// The keys an owner's own offers are sold under; one without a key where the provider wants none.

@@ -13,9 +13,8 @@ use crate::{
         cost::decide::{Choice, Mix},
         store,
     },
-    base::{ModelId, Moment, NanoUsd, OfferId, OrganizationId, Paging, RouteId},
+    base::{ModelId, Moment, OfferId, OrganizationId, Paging, RouteId},
     control::routes::{self, RouteRefused, Switch},
-    realtime::{Event, outbox},
     routing::{
         Cause,
         store::routes::{self as kept, Change, KeptRoute},
@@ -176,7 +175,6 @@ pub async fn switch(
         return Ok(Moved::Yes);
     }
     let mut tx = waking.postgres.begin_for(Scope::of(organization)).await?;
-    let from = one_of(&mut tx, model).await?.map(|route| route.provider);
     let wanted = Switch {
         model,
         to: choice.to,
@@ -184,13 +182,9 @@ pub async fn switch(
         saving_per_million: choice.saving_per_million,
         arithmetic: choice.arithmetic,
     };
-    let route = match routes::switch(&mut tx, wanted, waking.by()).await {
-        Ok(route) => route,
-        Err(refused) => return Ok(Moved::No(why(refused)?)),
-    };
-    let saving = u64::try_from(choice.saving_per_million).unwrap_or_default();
-    let told = (choice.cause.word(), NanoUsd(saving));
-    tell(waking, &mut tx, organization, &route, from, told).await?;
+    if let Err(refused) = routes::switch(&mut tx, wanted, waking.by()).await {
+        return Ok(Moved::No(why(refused)?));
+    }
     tx.commit().await?;
     Ok(Moved::Yes)
 }
@@ -209,43 +203,13 @@ pub async fn put_back(
         return Ok(Moved::Yes);
     }
     let mut tx = waking.postgres.begin_for(Scope::of(organization)).await?;
-    let from = Some(route.provider.clone());
     let by = waking.by();
     let expected = Some(route.updated_at);
-    let route = match routes::put_back(&mut tx, route.id, expected, arithmetic, by).await {
-        Ok(route) => route,
-        Err(refused) => return Ok(Moved::No(why(refused)?)),
-    };
-    let told = (Cause::PutBack.word(), NanoUsd::ZERO);
-    tell(waking, &mut tx, organization, &route, from, told).await?;
+    if let Err(refused) = routes::put_back(&mut tx, route.id, expected, arithmetic, by).await {
+        return Ok(Moved::No(why(refused)?));
+    }
     tx.commit().await?;
     Ok(Moved::Yes)
-}
-
-async fn one_of(tx: &mut OrgTx, model: ModelId) -> Result<Option<KeptRoute>, Fault> {
-    let page = kept::list(tx, None, Some(model), &Paging::default()).await?;
-    Ok(page.rows.into_iter().next())
-}
-
-async fn tell(
-    waking: &Waking,
-    tx: &mut OrgTx,
-    organization: OrganizationId,
-    route: &KeptRoute,
-    from_provider: Option<String>,
-    (reason, saving): (&str, NanoUsd),
-) -> Result<(), Fault> {
-    let event = Event::CostOptimizationApplied {
-        route_id: route.id.uuid(),
-        model: route.model.clone(),
-        from_provider,
-        to_provider: route.provider.clone(),
-        reason: reason.to_owned(),
-        savings_per_1m_tokens_usd: saving,
-        applied_at: waking.now,
-    };
-    outbox::emit(tx, Some(organization), &event).await?;
-    Ok(())
 }
 
 /// Says why a route stays, unless it is no reason but a fault.

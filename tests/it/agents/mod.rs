@@ -1,8 +1,13 @@
 //! Work nobody waits for: who wakes whom, when, and what of it may be written.
 
 mod api;
+mod cost;
+mod discovery;
 mod driver;
+mod health;
+mod security;
 mod sidecars;
+mod stage;
 
 use std::{
     sync::{Arc, Mutex},
