@@ -140,7 +140,7 @@ alter table operations.offer_health
     add column checked_at timestamptz;
 call platform.open_platform_rows('operations.offer_health');
 
--- Discovery puts offers out of use and back, and takes prices in.
+-- Discovery puts offers out of use and back in, and takes prices.
 grant insert, update on platform.offers, platform.price_books, platform.offer_prices, platform.quarantined_prices
     to synaxis_agent;
 grant select on platform.quarantined_prices to synaxis_agent;

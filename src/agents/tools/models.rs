@@ -21,7 +21,7 @@ use crate::{
     },
     alerts::{Alert, Severity},
     base::OrganizationId,
-    catalog::{Holdings, file, listing::Listed},
+    catalog::{file, holdings::store::offers, listing::Listed},
     control::catalog::{
         prices::{self, Verdict},
         refused::CatalogRefused,
@@ -176,12 +176,12 @@ pub async fn refresh_prices(waking: &Waking, guard: &Guard, url: &Url) -> Result
         Fault::msg(first.unwrap_or_default()).context("the price book cannot be read")
     })?;
     let mut tx = waking.postgres.begin_for_owner(None).await?;
-    let held = Holdings::read(&mut tx, None).await?;
+    let held = offers(&mut tx, None).await?;
     drop(tx);
     let mut seen = Prices::default();
     for entry in book.offers {
         let entry = entry.completed();
-        let (Some(price), Some(offer)) = (&entry.price, held.offers.get(&entry.key())) else {
+        let (Some(price), Some(offer)) = (&entry.price, held.get(&entry.key())) else {
             continue;
         };
         seen.read += 1;

@@ -15,7 +15,6 @@ use crate::{
 async fn next(stage: &Stage, proxy: &Proxy, tenant: &Tenant) -> (String, String) {
     let body = json!({"model": "swift", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16});
     let answer = stage.stand.call_at(proxy, &tenant.key, &body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
     let header = |name: &str| answer.header(name).to_owned();
     (header("x-synaxis-provider"), header("x-synaxis-route"))
 }
