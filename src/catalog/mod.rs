@@ -18,6 +18,7 @@ pub mod holdings;
 pub mod probe;
 pub mod row;
 pub mod store;
+pub mod told;
 mod word;
 
 #[cfg(test)]

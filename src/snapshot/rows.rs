@@ -119,6 +119,8 @@ pub(super) struct AllowanceRow {
     window: AllowanceWindow,
     zone: Tz,
     is_shared: bool,
+    #[serde(default)]
+    is_rolling: bool,
 }
 
 #[derive(Deserialize)]
@@ -273,6 +275,7 @@ impl From<&AllowanceRow> for Allowance {
             window: row.window,
             zone: row.zone,
             is_shared: row.is_shared,
+            is_rolling: row.is_rolling,
         }
     }
 }
