@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::{
-    Agent, Fault, Report, Waking, schedule,
+    Agent, Fault, Report, Waking,
+    journal::{self, Run},
+    schedule,
     tools::{health, provider},
 };
 use crate::{
@@ -88,10 +90,18 @@ impl Agent for HealthMonitoring {
     }
 }
 
-/// Asks for a look at providers' lists: callers were told that a model is not there.
+/// Who looks at providers' lists.
+const DISCOVERY: &str = "model_discovery";
+
+/// Asks for a look at providers' lists, unless one was just had: callers were told that a model is not there.
 async fn discover(waking: &Waking) -> Result<(), Fault> {
     let mut tx = waking.postgres.begin().await?;
-    schedule::nudge(&mut tx, "model_discovery", waking.now).await?;
+    let latest = journal::store::latest(&mut tx).await?;
+    let is_recent = |run: &Run| run.agent == DISCOVERY && waking.now < run.at.plus(health::LATELY);
+    if latest.iter().any(is_recent) {
+        return Ok(());
+    }
+    schedule::nudge(&mut tx, DISCOVERY, waking.now).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(())
 }

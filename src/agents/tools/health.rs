@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How far back callers' experience counts.
-const LATELY: Duration = Duration::from_secs(10 * 60);
+pub const LATELY: Duration = Duration::from_secs(10 * 60);
 /// How many providers are looked at side by side.
 const AT_ONCE: usize = 8;
 
