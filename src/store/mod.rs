@@ -3,6 +3,7 @@
 pub mod feed;
 pub mod migrate;
 pub mod nodes;
+pub mod outcomes;
 pub mod owner;
 pub mod postgres;
 pub mod proxies;

@@ -10,6 +10,7 @@ mod shares;
 mod slices;
 mod windows;
 mod wire;
+pub mod wound;
 
 use std::{
     sync::{
