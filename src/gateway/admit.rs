@@ -348,8 +348,10 @@ impl Asked<'_> {
     }
 }
 
-/// Returns what a candidate's own counts would be charged by a call of `organization`: its allowances, the
-/// organization's part of each that others draw on too, and those of `all` limits that are its key's.
+/// Returns what a candidate's own counts would be charged by a call of `organization`.
+///
+/// That is its allowances, the organization's part of each that others draw on too, and those of `all` limits that are
+/// its key's.
 #[must_use]
 pub fn own_charges(
     candidate: &Candidate,
