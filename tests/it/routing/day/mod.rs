@@ -144,14 +144,11 @@ impl World {
             .upstreams
             .get_mut(&candidate.offer.id)
             .expect("a provider");
-        let (told, fault) = match upstream.serve(now, size, Some(whose)) {
-            Ok(told) => (told, None),
-            Err((fault, told)) => {
-                self.figures.refused += 1;
-                rest_after(&self.health, candidate, 429, &fault, &told, now);
-                (told, Some(fault))
-            }
-        };
+        let (fault, told) = upstream.serve(now, size, Some(whose));
+        if let Some(fault) = &fault {
+            self.figures.refused += 1;
+            rest_after(&self.health, candidate, 429, fault, &told, now);
+        }
         let is_served = fault.is_none();
         let lesson = Lesson {
             offer: Arc::clone(&candidate.offer),

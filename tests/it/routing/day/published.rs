@@ -200,7 +200,7 @@ fn offer(number: u128, model: &Arc<Model>, published: Option<&Published>) -> Off
         amount: *amount,
         window: *window,
         zone,
-        is_shared: number % 2 == 0,
+        is_shared: number.is_multiple_of(2),
         is_rolling: false,
     });
     Offer {

@@ -86,13 +86,13 @@ impl Rule {
 }
 
 impl Upstream {
-    /// Serves a call, or refuses it with what its answer says.
+    /// Serves a call, or refuses it; returns why, and what its headers say.
     pub fn serve(
         &mut self,
         now: Moment,
         size: &Actual,
         by: Option<usize>,
-    ) -> Result<Learned, (UpstreamFault, Learned)> {
+    ) -> (Option<UpstreamFault>, Learned) {
         let full = self.rules.iter().find(|rule| {
             let (from, until) = rule.window(now);
             rule.amount < rule.used(&self.served, from, until) + rule.of(size)
@@ -100,14 +100,14 @@ impl Upstream {
         if let Some(rule) = full.copied() {
             self.refused += 1;
             // Refused calls count as calls to us, not to the provider.
-            return Err((refusal(&rule, now), self.told(now)));
+            return (Some(refusal(&rule, now)), self.told(now));
         }
         self.served.push(Served {
             at: now.millis(),
             size: *size,
             by,
         });
-        Ok(self.told(now))
+        (None, self.told(now))
     }
 
     fn told(&self, now: Moment) -> Learned {
