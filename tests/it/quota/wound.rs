@@ -27,12 +27,12 @@ impl Wound {
         let key = format!("{}clock", place.prefix);
         let client = redis::Client::open(place.url.as_str()).expect("an address");
         let connection = client.get_connection().expect("a connection");
+        let line = format!("local now = tonumber(redis.call('GET', '{key}'))");
+        let scripts = Scripts::with_clock(&line);
         let wound = Self {
             connection: std::sync::Mutex::new(connection),
             now: AtomicI64::new(start.millis()),
-            proxy: place.proxy_with(Scripts::with_clock(&format!(
-                "local now = tonumber(redis.call('GET', '{key}'))"
-            ))),
+            proxy: place.proxy_with(scripts.wound()),
             key,
         };
         wound.wind(0);

@@ -238,27 +238,19 @@ async fn on_a_whole_day_nothing_is_paid_that_could_be_free_and_nobody_takes_anot
 
     for minute in 0..DAY / MINUTE {
         let load = load(minute);
-        let calls: u64 = load.iter().sum();
         let mut left = load;
-        for call in 0..calls.max(1) {
-            if calls != 0 {
-                let mut pick = next(left.iter().sum());
-                let whose = left.iter().position(|one| {
-                    let is_it = pick < *one;
-                    pick = pick.saturating_sub(*one);
-                    is_it
-                });
-                let whose = whose.expect("one who calls");
-                left[whose] -= 1;
-                world.call(whose, 400 + 2 * next(1_200)).await;
-            }
-            let step = MINUTE / i64::try_from(calls.max(1)).expect("few");
-            let is_last = call + 1 == calls.max(1);
-            let spent = step * i64::try_from(call).expect("few");
-            world
-                .wound
-                .wind(if is_last { MINUTE - spent } else { step });
+        for _ in 0..load.iter().sum() {
+            let mut pick = next(left.iter().sum());
+            let whose = left.iter().position(|one| {
+                let is_it = pick < *one;
+                pick = pick.saturating_sub(*one);
+                is_it
+            });
+            let whose = whose.expect("one who calls");
+            left[whose] -= 1;
+            world.call(whose, 400 + 2 * next(1_200)).await;
         }
+        world.wound.wind(MINUTE);
         if minute % 20 == 3 {
             let name = OUTSIDERS[usize::try_from(minute / 20 % 2).expect("two")];
             world.call_aside(name, 900);
