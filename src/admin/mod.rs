@@ -50,6 +50,7 @@ pub mod tenants;
 pub mod audit;
 pub mod auth;
 pub mod cookie;
+pub mod explain;
 pub mod fitness;
 pub mod identity_providers;
 pub mod jwks;
@@ -66,6 +67,7 @@ pub mod savings;
 pub mod security;
 pub mod sessions;
 pub mod signing_keys;
+pub mod strategies;
 pub mod usage;
 pub mod version;
 

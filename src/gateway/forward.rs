@@ -13,7 +13,6 @@ use super::{
     head::{self, Head},
     meter::{self, Reply, Tally},
     refuse::Refusal,
-    route::Size,
     settle::{Booking, FailedAttempt, Receipt},
     upstream::{Failure, Outgoing, Upstream},
     verdict,
@@ -23,6 +22,7 @@ use crate::{
     dialect::{self, Ask, Changes, Endpoint},
     quota::{Bid, Limit},
     routing::{Candidate, Plan},
+    snapshot::Size,
     usage::Finish,
 };
 
@@ -332,7 +332,7 @@ fn story(candidate: &Candidate, tried: usize) -> Story {
     Story {
         offer: Arc::clone(&candidate.offer),
         attempts: tried,
-        route: if 1 < tried { "fallback" } else { candidate.why },
+        route: candidate.told(1 < tried),
     }
 }
 

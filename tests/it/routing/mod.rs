@@ -1,3 +1,6 @@
 //! Who goes first: routes and strategies over the API, as callers meet them at running proxies.
 
+mod explain;
+mod market;
 mod routes;
+mod strategies;
