@@ -24,6 +24,7 @@ pub mod routing;
 pub mod tenancy;
 pub mod usage;
 
+pub mod alerts;
 pub mod realtime;
 
 pub mod control;
