@@ -56,8 +56,10 @@ impl Bounds {
     };
 }
 
-/// What weighs how much: `cost`, `latency` and `success` for [`Kind::Balanced`], providers (`name`) and single offers
-/// (`name/model`) for [`Kind::Weighted`]. Empty: everything weighs the same; else what is not named weighs nothing.
+/// What weighs how much.
+///
+/// `cost`, `latency` and `success` for [`Kind::Balanced`], providers (`name`) and single offers (`name/model`) for
+/// [`Kind::Weighted`]. Empty: everything weighs the same; else what is not named weighs nothing.
 pub type Weights = BTreeMap<String, u32>;
 
 /// How somebody's offers are put in order.

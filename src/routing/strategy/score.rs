@@ -94,7 +94,7 @@ fn lot(seed: u64, offer: OfferId, weight: u32) -> u64 {
     (logarithm << 24) / u64::from(weight)
 }
 
-/// Spreads a number over all numbers (the finalizer of SplitMix64).
+/// Spreads a number over all numbers (the finalizer of `SplitMix64`).
 const fn mixed(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

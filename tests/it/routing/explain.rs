@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::market::Market;
 use crate::{
-    catalog_api::stand::{A_SECOND, id_of},
+    catalog_api::stand::id_of,
     stack::{admin::Reply, provider::Provider, within},
 };
 
@@ -120,9 +120,9 @@ async fn explain_tells_why_each_offer_is_out_and_why_nothing_would_be_tried() {
 #[tokio::test]
 async fn the_entry_of_a_call_tells_why_it_went_there() {
     let market = market().await;
+    let usual = market.stand.call(&market.us.key, "swift").await;
     let terms = json!({"subject": {"kind": "organization"}, "terms": {"kind": "priority"}});
     let strategy = market.stand.make(&market.us, "strategies", terms).await;
-    let usual = market.stand.call(&market.us.key, "swift").await;
     market.is_answered_by("dear", "preferred").await;
     let answer = market.stand.call(&market.us.key, "swift").await;
 
