@@ -70,7 +70,7 @@ impl LimitSubject {
             Subject::Key(key_id) => Self::Key { key_id },
             Subject::KeyModel(key_id, model_id) => Self::KeyModel { key_id, model_id },
             Subject::Credential(credential_id) => Self::Credential { credential_id },
-            Subject::CredentialOffer(..) => return None,
+            Subject::CredentialOffer(..) | Subject::Share(..) => return None,
         })
     }
 }

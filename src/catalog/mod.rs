@@ -17,6 +17,7 @@ pub mod holdings;
 pub mod probe;
 pub mod row;
 pub mod store;
+pub mod told;
 mod word;
 
 #[cfg(test)]

@@ -101,6 +101,8 @@ pub enum AllowanceMeter {
     Requests,
     /// Tokens read and written.
     Tokens,
+    /// The provider's credits: nano-dollars of its own price.
+    Credits,
 }
 
 /// The stretch of time an allowance covers.
@@ -111,9 +113,9 @@ pub enum AllowanceWindow {
     Minute,
     /// Any 60 minutes.
     Hour,
-    /// A calendar day in the allowance's zone.
+    /// A day in the allowance's zone, or any 24 hours when it is rolling.
     Day,
-    /// A calendar month in the allowance's zone.
+    /// A month in the allowance's zone, or any 30 days when it is rolling.
     Month,
 }
 
@@ -132,4 +134,7 @@ pub struct Allowance {
     pub zone: Tz,
     /// Whether all models of a credential share it, rather than each offer having its own.
     pub is_shared: bool,
+    /// Whether it comes back piece by piece as it was used, rather than all at once when its day or month is over.
+    /// Minutes and hours always do: what fits any 60 seconds fits every clock's minute.
+    pub is_rolling: bool,
 }

@@ -9,6 +9,7 @@ use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
     base::{Clock, tasks::Tasks},
+    catalog::told,
     config::{Config, Environment, Security},
     control::{
         catalog::sealing::{NotSealing, Round, rewrap},
@@ -20,6 +21,7 @@ use crate::{
     store::{
         Vault, nodes,
         postgres::{self, Postgres, Role},
+        redis::Redis,
     },
     telemetry,
     usage::{accounts, rollup},
@@ -68,6 +70,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     work(&plane, &tasks);
     post(&config, &plane, &tasks)?;
     keep(&config, &plane, &tasks)?;
+    learn(&config, &plane, &tasks)?;
     if config.environment == Environment::Production && config.mail.transport == Transport::File {
         let folder = config.mail.folder.display();
         tracing::warn!(%folder, "mail is written to a folder and reaches nobody: set mail.transport");
@@ -127,6 +130,17 @@ fn post(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
     let metrics = plane.metrics.clone();
     let tell = move |news| metrics.mailed(news);
     tasks.spawn("mail", outbox.keep(tell, stopped(plane)));
+    Ok(())
+}
+
+/// Starts to write down what providers say of their allowances.
+fn learn(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
+    let told = told::Outbox::new(Redis::connect(&config.redis)?);
+    let (postgres, clock) = (plane.postgres.clone(), plane.clock.clone());
+    tasks.spawn(
+        "allowances",
+        told::keep(told, postgres, clock, stopped(plane)),
+    );
     Ok(())
 }
 

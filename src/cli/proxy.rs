@@ -19,6 +19,7 @@ use tokio::{
 use super::{settings::ConfigArgs, stop::Stop};
 use crate::{
     base::{Clock, tasks::Tasks},
+    catalog::told::Outbox,
     config::Config,
     egress::Guard,
     gateway::{
@@ -211,7 +212,7 @@ impl Plane {
         let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
         let beats = (postgres.clone(), clock, Arc::clone(&view));
         let operations = Arc::new(Operations::of(&parts));
-        let gateway = Gateway::new(parts);
+        let (gateway, learner) = Gateway::new(parts);
         let close_unused = gateway.close_unused();
         let plane = Self {
             operations,
@@ -226,6 +227,8 @@ impl Plane {
         let switch = Arc::clone(&ledger).follow_switch(postgres.clone(), switch_news);
         plane.until_stopped("limits switch", switch);
         plane.until_stopped("pool", close_unused);
+        let outbox = Outbox::new(redis.clone());
+        plane.until_stopped("allowances", learner.run(outbox));
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres, redis);
         plane.beat(beats);
@@ -424,6 +427,7 @@ impl Holds for HeldBy {
                 input: call.input.0,
                 output: call.output.0,
                 cost_nano_usd: call.cost.0,
+                list_nano_usd: call.cost.0,
             };
             (call.organization, call.id, used)
         });

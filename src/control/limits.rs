@@ -143,7 +143,10 @@ async fn settle(tx: &mut OrgTx, subject: Subject) -> Result<Subject, LimitRefuse
         Subject::KeyModel(id, model) => {
             return Ok(Subject::KeyModel(lineage(tx, id).await?, model));
         }
-        Subject::Organization(_) | Subject::Credential(_) | Subject::CredentialOffer(..) => true,
+        Subject::Organization(_)
+        | Subject::Credential(_)
+        | Subject::CredentialOffer(..)
+        | Subject::Share(..) => true,
     };
     if is_there {
         Ok(subject)

@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 
 use super::{authenticate::Caller, exchange::Exchange, refuse::Refusal, settle::price_of};
 use crate::{
-    base::{CredentialId, Moment, NanoUsd, Tokens, Usage},
+    base::{CredentialId, Moment, NanoUsd, OfferId, OrganizationId, Tokens, Usage},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
     keys::Grant,
     quota::{
@@ -71,7 +71,7 @@ pub(super) async fn admit<'a>(
         applying.to_mut().push(once.clone());
     }
     let limits = &*applying;
-    let bids = bids(plan, limits, &grant.limits, size);
+    let bids = bids(plan, limits, grant, size);
     let id = exchange.id;
     let ask = Ask {
         id,
@@ -126,11 +126,18 @@ pub(super) async fn admit<'a>(
 }
 
 /// Returns what each of the plan's candidates would take.
-fn bids(plan: &Plan, limits: &[Limit], all: &[Limit], size: &Size) -> Vec<Bid> {
+fn bids(plan: &Plan, limits: &[Limit], grant: &Grant, size: &Size) -> Vec<Bid> {
     let candidates = plan.candidates.iter();
-    candidates
-        .map(|candidate| bid(candidate, limits, all, &Cost::of(candidate), size))
-        .collect()
+    let bid = |candidate| {
+        let asked = Asked {
+            candidate,
+            limits,
+            all: &grant.limits,
+            organization: grant.organization_id,
+        };
+        asked.bid(&Cost::of(candidate, size), size)
+    };
+    candidates.map(bid).collect()
 }
 
 fn policy(grant: &Grant) -> Policy {
@@ -219,13 +226,16 @@ fn too_large(limit: Option<&Limit>) -> Refusal {
 struct Cost {
     expected: NanoUsd,
     bound: NanoUsd,
+    /// By the provider's own price, whoever pays.
+    list: NanoUsd,
 }
 
 impl Cost {
-    fn of(candidate: &Candidate) -> Self {
+    fn of(candidate: &Candidate, size: &Size) -> Self {
         Self {
             expected: candidate.expected_cost,
             bound: candidate.bound_cost,
+            list: list_bound(candidate, size.input_bound, size),
         }
     }
 
@@ -240,8 +250,15 @@ impl Cost {
         Self {
             expected: price.of(&with(size.output_expected)),
             bound: price.of(&with(Tokens(0))) + price.bound(Tokens(0), size.output_bound),
+            list: list_bound(candidate, told.input, size),
         }
     }
+}
+
+/// Returns the most a call comes to by the provider's own price.
+fn list_bound(candidate: &Candidate, input: Tokens, size: &Size) -> NanoUsd {
+    let price = candidate.offer.price.as_ref();
+    price.map_or(NanoUsd::ZERO, |price| price.bound(input, size.output_bound))
 }
 
 /// What part of what is left of a limit must come free, for a hold to be made smaller before its call ends.
@@ -253,6 +270,7 @@ pub(super) struct Underway<'a> {
     pub(super) limits: &'a [Limit],
     /// The limits of the grant, those of providers' keys among them.
     pub(super) all: &'a [Limit],
+    pub(super) organization: OrganizationId,
     pub(super) standings: &'a [Standing],
     pub(super) held: &'a Bid,
     pub(super) size: &'a Size,
@@ -268,7 +286,13 @@ impl Underway<'_> {
             ..*self.size
         };
         let cost = Cost::after_reading(self.candidate, told, self.size);
-        let needed = bid(self.candidate, self.limits, self.all, &cost, &size);
+        let asked = Asked {
+            candidate: self.candidate,
+            limits: self.limits,
+            all: self.all,
+            organization: self.organization,
+        };
+        let needed = asked.bid(&cost, &size);
         let freed = self.held.tenant.iter().zip(&needed.tenant);
         let mut lines = self.limits.iter().zip(self.standings).zip(freed);
         let is_worth_it = lines.any(|((limit, standing), (held, needed))| {
@@ -284,68 +308,86 @@ impl Underway<'_> {
     }
 }
 
-/// Returns what a candidate would take of `limits`, and of its own: its allowances, and those of `all` that are its
-/// key's.
-fn bid(candidate: &Candidate, limits: &[Limit], all: &[Limit], cost: &Cost, size: &Size) -> Bid {
-    let used = |input: Tokens, output: Tokens, cost: NanoUsd| Actual {
-        requests: 1,
-        input: input.0,
-        output: output.0,
-        cost_nano_usd: cost.0,
-    };
-    let expected = used(size.input_expected, size.output_expected, cost.expected);
-    let bound = used(size.input_bound, size.output_bound, cost.bound);
-    let credential = candidate
-        .credential
-        .as_ref()
-        .map(|credential| credential.id);
-    let charge = |allowance: &Allowance| {
-        let limit = as_limit(allowance, credential, candidate);
-        let amount = limit.hold(&expected, &bound);
-        Charge { limit, amount }
-    };
-    let allowances = candidate.offer.allowances.iter().map(charge);
-    let of_key = all
-        .iter()
-        .filter(|limit| matches!(limit.subject, Subject::Credential(id) if Some(id) == credential))
-        .map(|limit| Charge {
+/// What a candidate is asked to take on, and by whom.
+struct Asked<'a> {
+    candidate: &'a Candidate,
+    limits: &'a [Limit],
+    /// The limits of the grant, those of providers' keys among them.
+    all: &'a [Limit],
+    organization: OrganizationId,
+}
+
+impl Asked<'_> {
+    /// Returns what the candidate would take of the limits, and of its own: its allowances, the organization's part of
+    /// each that others draw on too, and those of `all` that are its key's.
+    fn bid(&self, cost: &Cost, size: &Size) -> Bid {
+        let used = |input: Tokens, output: Tokens, paid: NanoUsd| Actual {
+            requests: 1,
+            input: input.0,
+            output: output.0,
+            cost_nano_usd: paid.0,
+            list_nano_usd: cost.list.0,
+        };
+        let expected = used(size.input_expected, size.output_expected, cost.expected);
+        let bound = used(size.input_bound, size.output_bound, cost.bound);
+        let key = self.candidate.credential.as_ref();
+        let charge = |limit: Limit| Charge {
             amount: limit.hold(&expected, &bound),
-            limit: limit.clone(),
+            limit,
+        };
+        // Whoever brings a key of its own shares what it gives with nobody.
+        let owner = key.map_or(self.candidate.offer.organization_id, |key| {
+            key.organization_id
         });
-    Bid {
-        tenant: limits
+        let sharer = owner.is_none().then_some(self.organization);
+        let allowances = self.candidate.offer.allowances.iter();
+        let allowances = allowances.flat_map(|allowance| {
+            let whole = as_limit(allowance, key.map(|key| key.id), self.candidate.offer.id);
+            let part = sharer.and_then(|sharer| whole.share_of(sharer));
+            [Some(whole), part].into_iter().flatten()
+        });
+        let is_of_key = |limit: &&Limit| match limit.subject {
+            Subject::Credential(id) => key.is_some_and(|key| key.id == id),
+            _ => false,
+        };
+        let of_key = self.all.iter().filter(is_of_key).cloned();
+        let held = self
+            .limits
             .iter()
-            .map(|limit| limit.hold(&expected, &bound))
-            .collect(),
-        own: allowances.chain(of_key).collect(),
+            .map(|limit| limit.hold(&expected, &bound));
+        Bid {
+            tenant: held.collect(),
+            own: allowances.chain(of_key).map(charge).collect(),
+        }
     }
 }
 
 /// A provider's allowance, held like a tenant's hard limit.
-fn as_limit(
+pub(super) fn as_limit(
     allowance: &Allowance,
     credential: Option<CredentialId>,
-    candidate: &Candidate,
+    offer: OfferId,
 ) -> Limit {
     let subject = match credential {
         Some(credential) if allowance.is_shared => Subject::Credential(credential),
-        credential => Subject::CredentialOffer(credential, candidate.offer.id),
-    };
-    let meter = match allowance.meter {
-        AllowanceMeter::Requests => Meter::Requests,
-        AllowanceMeter::Tokens => Meter::TotalTokens,
-    };
-    let window = match allowance.window {
-        AllowanceWindow::Minute => Window::Minute,
-        AllowanceWindow::Hour => Window::Hour,
-        AllowanceWindow::Day => Window::Day,
-        AllowanceWindow::Month => Window::Month,
+        credential => Subject::CredentialOffer(credential, offer),
     };
     Limit {
         id: allowance.id.uuid(),
         subject,
-        meter,
-        window,
+        meter: match allowance.meter {
+            AllowanceMeter::Requests => Meter::Requests,
+            AllowanceMeter::Tokens => Meter::TotalTokens,
+            AllowanceMeter::Credits => Meter::Credits,
+        },
+        window: match (allowance.window, allowance.is_rolling) {
+            (AllowanceWindow::Minute, _) => Window::Minute,
+            (AllowanceWindow::Hour, _) => Window::Hour,
+            (AllowanceWindow::Day, false) => Window::Day,
+            (AllowanceWindow::Day, true) => Window::RollingDay,
+            (AllowanceWindow::Month, false) => Window::Month,
+            (AllowanceWindow::Month, true) => Window::RollingMonth,
+        },
         amount: allowance.amount,
         enforcement: Enforcement::Hard,
         mode: Mode::Enforce,

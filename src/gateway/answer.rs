@@ -174,7 +174,7 @@ impl Family {
         match meter {
             Meter::Requests => Some(Self::Requests),
             Meter::InputTokens | Meter::OutputTokens | Meter::TotalTokens => Some(Self::Tokens),
-            Meter::NanoUsd | Meter::Concurrent => None,
+            Meter::NanoUsd | Meter::Concurrent | Meter::Credits => None,
         }
     }
 }

@@ -152,6 +152,7 @@ async fn model_call(
         at: admission.candidate,
         limits: &admission.limits,
         all_limits: &grant.limits,
+        organization: grant.organization_id,
         endpoint: exchange.endpoint,
         path: &path,
         forwarded: &forwarded,

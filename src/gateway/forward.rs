@@ -11,6 +11,7 @@ use super::{
     downstream::{Downstream, Gone, Story},
     exchange::millis_since,
     head::{self, Head},
+    learn::{Lesson, Lessons},
     meter::{self, Reply, Tally},
     refuse::Refusal,
     settle::{Booking, FailedAttempt, Receipt},
@@ -18,8 +19,9 @@ use super::{
     verdict,
 };
 use crate::{
+    base::{Moment, OrganizationId},
     catalog::{AllowanceMeter, Offer, Provider},
-    dialect::{self, Ask, Changes, Endpoint},
+    dialect::{self, Ask, Changes, Endpoint, allowance_headers::Learned},
     quota::{Bid, Limit},
     routing::{Candidate, Plan},
     snapshot::Size,
@@ -38,6 +40,7 @@ pub(super) struct Call<'a> {
     pub(super) limits: &'a [Limit],
     /// The limits of the grant, those of providers' keys among them.
     pub(super) all_limits: &'a [Limit],
+    pub(super) organization: OrganizationId,
     pub(super) endpoint: Endpoint,
     /// What stands behind `/v1/`, query included.
     pub(super) path: &'a str,
@@ -137,11 +140,26 @@ impl Call<'_> {
             .await?
             .unwrap_or(Err(Failure::Timeout))
             .map_err(End::Failed)?;
+        self.hear(candidate, &upstream, outgoing.now);
         if self.ask.is_stream && is_event_stream(upstream.headers()) {
             // Streams live long: what a whole reply needs room for is not kept beside them.
             Box::pin(self.relay(candidate, upstream, began)).await
         } else {
             Box::pin(self.deliver(candidate, upstream, began)).await
+        }
+    }
+
+    /// Leaves what a good answer's headers say of allowances to whom it concerns.
+    fn hear(&self, candidate: &Candidate, upstream: &Upstream, at: Moment) {
+        let offer = &candidate.offer;
+        if Lessons::want(offer) {
+            self.gateway.lessons.leave(Lesson {
+                offer: Arc::clone(offer),
+                credential: candidate.credential.as_ref().map(|key| key.id),
+                told: upstream.told(&offer.provider.quirks.header_family, at),
+                fault: None,
+                at,
+            });
         }
     }
 
@@ -225,6 +243,20 @@ impl Call<'_> {
             failure,
             self.gateway.clock.now(),
         );
+        if let Failure::Status {
+            status: 429,
+            fault,
+            told,
+        } = failure
+        {
+            self.gateway.lessons.leave(Lesson {
+                offer: Arc::clone(&candidate.offer),
+                credential: candidate.credential.as_ref().map(|key| key.id),
+                told: Learned::clone(told),
+                fault: Some(fault.clone()),
+                at: self.gateway.clock.now(),
+            });
+        }
         let failed = FailedAttempt {
             outcome,
             status: failure.status(),
@@ -320,7 +352,7 @@ impl Call<'_> {
         let counts_tokens = offer
             .allowances
             .iter()
-            .any(|allowance| allowance.meter == AllowanceMeter::Tokens);
+            .any(|allowance| allowance.meter != AllowanceMeter::Requests);
         let is_unsaid = self.ask.requested_output.is_none() && self.endpoint.writes();
         self.size
             .injected_output

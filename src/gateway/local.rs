@@ -149,7 +149,9 @@ fn line(limit: &Limit, left: &Standing) -> KeyLimit {
             Subject::User(_) => "user",
             Subject::Key(_) => "key",
             Subject::KeyModel(..) => "key_model",
-            Subject::Credential(_) | Subject::CredentialOffer(..) => "provider",
+            Subject::Credential(_) | Subject::CredentialOffer(..) | Subject::Share(..) => {
+                "provider"
+            }
         },
         meter: limit.meter,
         window: limit.window,

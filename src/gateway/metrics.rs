@@ -200,13 +200,13 @@ impl Metrics {
         }
     }
 
-    /// Shows what is left of the platform's allowances; `unit` is `requests` or `tokens`.
-    pub fn show_allowances<'a>(&self, left: impl Iterator<Item = (&'a str, &'static str, u32)>) {
+    /// Shows what is left of the platform's allowances; `unit` is `requests`, `tokens` or `nano_usd`.
+    pub fn show_allowances<'a>(&self, left: impl Iterator<Item = (&'a str, &'static str, u64)>) {
         self.free_allowance.reset();
         for (provider, unit, remaining) in left {
             self.free_allowance
                 .with_label_values(&[provider, unit])
-                .set(f64::from(remaining));
+                .set(approximate(remaining));
         }
     }
 
@@ -345,6 +345,12 @@ fn build_info(r: &Registry) -> Result<(), Error> {
     info.with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1.0);
     Ok(())
+}
+
+/// A count as a gauge shows it: exact to some thousands of billions.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn approximate(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

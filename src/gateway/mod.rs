@@ -17,6 +17,7 @@ mod local;
 
 mod admit;
 mod forward;
+mod learn;
 mod once;
 mod route;
 
@@ -26,6 +27,7 @@ mod outbound;
 mod pool;
 mod raw;
 mod relay;
+mod rest;
 mod upstream;
 mod verdict;
 
@@ -46,6 +48,7 @@ pub mod settings;
 use std::sync::Arc;
 
 pub use drain::{Drain, Phase};
+pub use learn::Learner;
 pub use metrics::Metrics;
 pub use offer_metrics::OfferMetrics;
 pub use settings::Settings;
@@ -64,6 +67,7 @@ pub struct Gateway {
     egress: Arc<egress::Guard>,
     books: Arc<settle::Books>,
     pool: Arc<pool::Pool>,
+    lessons: learn::Lessons,
     metrics: Arc<Metrics>,
     drain: Arc<Drain>,
 }
@@ -83,16 +87,24 @@ pub struct Parts {
 }
 
 impl Gateway {
-    /// Puts the parts together.
+    /// Puts the parts together; the learner is to be run beside.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts) -> (Self, Learner) {
+        let (lessons, inbox) = learn::open();
+        let learner = Learner::new(
+            inbox,
+            Arc::clone(&parts.ledger),
+            Arc::clone(&parts.metrics),
+            Arc::clone(&parts.view),
+            parts.clock.clone(),
+        );
         let books = settle::Books {
             ledger: parts.ledger,
             spool: parts.spool,
             metrics: Arc::clone(&parts.metrics),
             usual: crate::quota::Usual::default(),
         };
-        Self {
+        let gateway = Self {
             settings: parts.settings,
             clock: parts.clock,
             keys: parts.keys,
@@ -101,9 +113,11 @@ impl Gateway {
             egress: parts.egress,
             books: Arc::new(books),
             pool: Arc::new(pool::Pool::new()),
+            lessons,
             metrics: parts.metrics,
             drain: parts.drain,
-        }
+        };
+        (gateway, learner)
     }
 
     /// Returns the work of closing connections to providers that nobody uses; it never ends.

@@ -526,7 +526,15 @@ impl RawCall {
         let seconds = head.headers.get(header::RETRY_AFTER);
         let seconds = seconds.and_then(|text| text.to_str().ok()?.parse().ok());
         fault.retry_after = seconds.map(std::time::Duration::from_secs);
-        self.teach(gateway, &Failure::Status { status, fault });
+        let told = Box::default();
+        self.teach(
+            gateway,
+            &Failure::Status {
+                status,
+                fault,
+                told,
+            },
+        );
     }
 
     /// Counts a piece of the answer.

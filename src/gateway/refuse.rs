@@ -239,5 +239,6 @@ pub(super) fn meter_words(meter: Meter) -> &'static str {
         Meter::TotalTokens => "tokens",
         Meter::NanoUsd => "nano-dollars",
         Meter::Concurrent => "concurrent requests",
+        Meter::Credits => "credits",
     }
 }

@@ -119,6 +119,7 @@ impl Call<'_> {
             candidate,
             limits: self.limits,
             all: self.all_limits,
+            organization: self.organization,
             standings: self.downstream.standings(),
             held,
             size: &self.size,

@@ -43,6 +43,8 @@ pub(super) struct Booking {
     /// What a saving is measured against.
     alternative: Option<Arc<Offer>>,
     price: Price,
+    /// What a call comes to by the provider's own price, whoever pays.
+    list: Price,
     /// The offer that is tried now, or was tried last.
     offer: Option<Arc<Offer>>,
     endpoint: Endpoint,
@@ -133,6 +135,7 @@ impl Booking {
             expected,
             alternative: plan.paid_alternative.clone(),
             price: Price::default(),
+            list: Price::default(),
             offer: None,
             endpoint: exchange.endpoint,
             last_failed: Actual::default(),
@@ -149,6 +152,7 @@ impl Booking {
         let offer = &candidate.offer;
         self.offer = Some(Arc::clone(offer));
         self.price = price_of(offer);
+        self.list = offer.price.unwrap_or_default();
         let entry = &mut self.intent.0;
         entry.model_id = Some(offer.model.id);
         entry.offer_id = Some(offer.id);
@@ -187,6 +191,11 @@ impl Booking {
             },
             output: 0,
             cost_nano_usd: cost.0,
+            list_nano_usd: if failed.may_be_billed {
+                offer.price.unwrap_or_default().of(&read).0
+            } else {
+                0
+            },
         };
         self.intent.0.attempts.push(AttemptRecord {
             offer_id: offer.id,
@@ -363,6 +372,7 @@ impl Booking {
             input: if self.is_told { 0 } else { entry.usage.input.0 },
             output: entry.usage.output.0,
             cost_nano_usd: self.price.of(&entry.usage).0,
+            list_nano_usd: self.list.of(&entry.usage).0,
         };
         let actual = answered.after(self.last_failed);
         if let Some(hold) = self.hold.take() {

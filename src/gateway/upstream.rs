@@ -17,7 +17,8 @@ use crate::{
     base::Moment,
     catalog::{Credential, Provider, provider::Auth},
     dialect::{
-        StreamError, allowance_headers,
+        StreamError,
+        allowance_headers::{self, Learned},
         fault::{self, Kind, UpstreamFault},
     },
     egress::{Guard, NoAddress},
@@ -68,7 +69,12 @@ pub(super) enum Failure {
     /// What came is no answer.
     Garbage,
     /// The provider said no.
-    Status { status: u16, fault: UpstreamFault },
+    Status {
+        status: u16,
+        fault: UpstreamFault,
+        /// What its headers say of allowances.
+        told: Box<Learned>,
+    },
 }
 
 impl From<&StreamError> for Failure {
@@ -90,8 +96,17 @@ impl From<&StreamError> for Failure {
             code: None,
             param: None,
             retry_after: error.retry_after,
+            cap: fault::Cap {
+                per: (error.kind == Kind::DailyCap).then_some(allowance_headers::Per::Day),
+                ..fault::Cap::default()
+            },
         };
-        Self::Status { status, fault }
+        let told = Box::default();
+        Self::Status {
+            status,
+            fault,
+            told,
+        }
     }
 }
 
@@ -193,14 +208,15 @@ impl Upstream {
         if status.is_success() {
             return Ok(self);
         }
-        let told = self.retry_after(family, now);
+        let told = self.told(family, now);
         let body = self.error_body().await;
         self.release(pool).await;
         let mut fault = fault::upstream(status.as_u16(), &body);
-        fault.retry_after = told.or(fault.retry_after);
+        fault.retry_after = told.retry_after.or(fault.retry_after);
         Err(Failure::Status {
             status: status.as_u16(),
             fault,
+            told: Box::new(told),
         })
     }
 
@@ -216,13 +232,11 @@ impl Upstream {
         self.session.response_header().map(|head| &head.headers)
     }
 
-    /// Returns when the provider's headers say to come again.
-    fn retry_after(&self, family: &str, now: Moment) -> Option<Duration> {
-        let headers = self.headers()?;
-        let pairs = headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        allowance_headers::read(family, pairs, now).retry_after
+    /// Returns what the answer's headers say of the provider's allowances.
+    pub(super) fn told(&self, family: &str, now: Moment) -> Learned {
+        let headers = self.headers().into_iter().flatten();
+        let pairs = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        allowance_headers::read(family, pairs, now)
     }
 
     /// Reads the next piece of the answer; `None` is its proper end.

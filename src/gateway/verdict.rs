@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use super::{refuse::Refusal, upstream::Failure};
+use super::{
+    refuse::Refusal,
+    rest::{self, LIMITED},
+    upstream::Failure,
+};
 use crate::{
     base::Moment,
     dialect::fault::Kind,
     routing::{self, Candidate, Cool, Health},
 };
-
-/// How long a rate-limited offer rests when its provider does not say.
-const LIMITED: Duration = Duration::from_secs(60);
-
-/// How long a refused credential rests: somebody must look at it.
-const UNAUTHORIZED: Duration = Duration::from_secs(3_600);
 
 /// How long an offer whose model its provider does not know rests.
 const MODEL_MISSING: Duration = Duration::from_secs(600);
@@ -95,24 +93,12 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
         Failure::Forbidden | Failure::Connect => failed(routing::Failure::Connect),
         Failure::Timeout => failed(routing::Failure::Timeout),
         Failure::Broken | Failure::Garbage => failed(routing::Failure::Broken),
-        Failure::Status { status, fault } => match status {
-            429 => {
-                let rest = fault.retry_after.unwrap_or(LIMITED);
-                health.cool(Cool::OfferCredential(offer, credential), now.plus(rest));
-            }
-            401..=403 => {
-                let what = match credential {
-                    Some(credential) => Cool::Credential(credential),
-                    // A key that is given later is another matter.
-                    None => Cool::OfferCredential(offer, None),
-                };
-                tracing::warn!(
-                    provider = candidate.offer.provider.name,
-                    status,
-                    "a provider refuses our credential"
-                );
-                health.cool(what, now.plus(UNAUTHORIZED));
-            }
+        Failure::Status {
+            status,
+            fault,
+            told,
+        } => match status {
+            401..=403 | 429 => rest::limited(health, candidate, *status, fault, told, now),
             404 if fault.kind == Kind::ModelMissing => {
                 health.cool(Cool::Offer(offer), now.plus(MODEL_MISSING));
             }
@@ -137,11 +123,13 @@ pub(super) fn refusal(failure: &Failure, model: &str) -> Refusal {
                 message: fault.message.clone(),
             }
         }
-        Failure::Status { status: 429, fault } => Refusal::ProvidersLimited {
+        Failure::Status {
+            status: 429, fault, ..
+        } => Refusal::ProvidersLimited {
             model: model.to_owned(),
             wait: fault.retry_after.unwrap_or(LIMITED),
         },
-        Failure::Status { status, fault } => match status {
+        Failure::Status { status, fault, .. } => match status {
             400 | 405..=407 | 410..=428 | 430..=499 => Refusal::RefusedUpstream {
                 status: *status,
                 code: fault

@@ -58,7 +58,7 @@ pub(super) fn spans(window: Window, zone: Tz, now: Moment) -> Spans {
     let today = now.utc().with_timezone(&zone).date_naive();
     let first = match window {
         Window::Month => today.with_day(1).unwrap_or(today),
-        Window::Minute | Window::Hour | Window::Day | Window::Instant => today,
+        _ => today,
     };
     let next = following(window, first);
     Spans {
@@ -71,9 +71,7 @@ pub(super) fn spans(window: Window, zone: Tz, now: Moment) -> Spans {
 fn following(window: Window, first: NaiveDate) -> NaiveDate {
     let next = match window {
         Window::Month => first.checked_add_months(Months::new(1)),
-        Window::Minute | Window::Hour | Window::Day | Window::Instant => {
-            first.checked_add_days(Days::new(1))
-        }
+        _ => first.checked_add_days(Days::new(1)),
     };
     next.unwrap_or(first)
 }

@@ -22,6 +22,8 @@ pub(super) struct Counter {
     home: Uuid,
     limit: Uuid,
     part: Option<Uuid>,
+    /// Whose part of the count it is, where one is kept for each organization beside the whole.
+    share: Option<OrganizationId>,
     pub(super) meter: Meter,
     pub(super) window: Window,
     pub(super) zone: Tz,
@@ -41,6 +43,7 @@ pub(super) enum Shape {
 impl Counter {
     /// Returns the counter of `limit` for a caller of `organization`.
     pub(super) fn of(limit: &Limit, organization: OrganizationId) -> Self {
+        let mut share = None;
         let (home, part) = match limit.subject {
             Subject::Organization(_)
             | Subject::Group(_)
@@ -52,11 +55,21 @@ impl Counter {
                 (credential.uuid(), Some(offer.uuid()))
             }
             Subject::CredentialOffer(None, offer) => (offer.uuid(), None),
+            Subject::Share(whose, credential, offer) => {
+                share = Some(whose);
+                let (credential, offer) =
+                    (credential.map(|id| id.uuid()), offer.map(|id| id.uuid()));
+                match credential {
+                    Some(credential) => (credential, offer),
+                    None => (offer.unwrap_or_default(), None),
+                }
+            }
         };
         Self {
             home,
             limit: limit.id,
             part,
+            share,
             meter: limit.meter,
             window: limit.window,
             zone: limit.zone,
@@ -73,6 +86,8 @@ impl Counter {
             (Meter::Concurrent, _) | (_, Window::Instant) => Shape::InFlight,
             (_, Window::Minute) => Shape::Ring(60_000),
             (_, Window::Hour) => Shape::Ring(3_600_000),
+            (_, Window::RollingDay) => Shape::Ring(86_400_000),
+            (_, Window::RollingMonth) => Shape::Ring(30 * 86_400_000),
             (_, Window::Day | Window::Month) => Shape::Calendar,
         }
     }
@@ -87,16 +102,25 @@ impl Counter {
             Meter::TotalTokens => 't',
             Meter::NanoUsd => 'n',
             Meter::Concurrent => 'c',
+            Meter::Credits => 'k',
         });
         match self.shape() {
             // A ring of leases of another length has slots of another width.
             Shape::InFlight => name.push_str(itoa::Buffer::new().format(lease_ms)),
             Shape::Ring(60_000) => name.push('m'),
-            Shape::Ring(_) => name.push('h'),
+            Shape::Ring(3_600_000) => name.push('h'),
+            Shape::Ring(86_400_000) => name.push('D'),
+            Shape::Ring(_) => name.push('R'),
             Shape::Calendar => {
                 name.push(if self.window == Window::Day { 'd' } else { 'M' });
                 name.push_str(self.zone.name());
             }
+        }
+        // The scripts go by this: the share's name is the whole's, a colon and the organization.
+        if let Some(whose) = self.share {
+            name.push(':');
+            let mut digits = [0; uuid::fmt::Simple::LENGTH];
+            name.push_str(whose.uuid().as_simple().encode_lower(&mut digits));
         }
     }
 
@@ -127,6 +151,7 @@ impl Counter {
             Meter::TotalTokens => 3,
             Meter::NanoUsd => 4,
             Meter::Concurrent => 5,
+            Meter::Credits => 6,
         }
     }
 }

@@ -480,6 +480,7 @@ mod tests {
     fn settle_some(desk: &Desk, calendar: &Calendar, at: Moment, calls: u64) {
         let used = Actual {
             cost_nano_usd: 3,
+            list_nano_usd: 3,
             ..Actual::default()
         };
         for _ in 0..calls {

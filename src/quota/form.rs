@@ -12,6 +12,18 @@ pub(super) struct Line<'a> {
     limit: &'a Limit,
 }
 
+impl Line<'_> {
+    /// How it refuses, as the scripts know it: 0 it does, 1 it only counts, 2 it is an organization's part of the
+    /// allowance charged before it.
+    fn manner(&self) -> u64 {
+        match self.limit.mode {
+            _ if self.limit.is_share() => 2,
+            Mode::Enforce => 0,
+            Mode::Shadow => 1,
+        }
+    }
+}
+
 /// One admission, or one move of a hold.
 #[derive(Debug)]
 pub(super) struct Form<'a> {
@@ -129,7 +141,7 @@ impl<'a> Form<'a> {
             let spans = line.counter.spans(calendar, now);
             numbers
                 .push(line.limit.amount)
-                .push(u64::from(line.limit.mode == Mode::Shadow))
+                .push(line.manner())
                 .push_millis(spans.start)
                 .push_millis(spans.end)
                 .push_millis(spans.after);
@@ -137,6 +149,7 @@ impl<'a> Form<'a> {
         for bid in self.bids {
             self.write_bid(bid, numbers);
         }
+        numbers.push_credits(&self.moved.map(|(spent, _)| spent).unwrap_or_default());
     }
 
     fn write_bid(&self, bid: &Bid, numbers: &mut Numbers) {

@@ -25,6 +25,8 @@ pub enum Subject {
     Credential(CredentialId),
     /// A provider's key (or none), one offer.
     CredentialOffer(Option<CredentialId>, OfferId),
+    /// An organization's part of what a provider's key gives several of them; one offer's, or all of the key.
+    Share(OrganizationId, Option<CredentialId>, Option<OfferId>),
 }
 
 /// What a limit counts.
@@ -43,6 +45,9 @@ pub enum Meter {
     NanoUsd,
     /// Calls in flight at once.
     Concurrent,
+    /// A provider's credits: nano-dollars of its own price, whoever pays them. Only allowances count them.
+    #[serde(skip)]
+    Credits,
 }
 
 /// The stretch of time a limit covers.
@@ -59,6 +64,12 @@ pub enum Window {
     Month,
     /// This instant: for calls in flight.
     Instant,
+    /// Any 24 hours. Only allowances have it.
+    #[serde(skip)]
+    RollingDay,
+    /// Any 30 days. Only allowances have it.
+    #[serde(skip)]
+    RollingMonth,
 }
 
 /// Whether the true use may pass the amount.
@@ -116,6 +127,8 @@ pub struct Actual {
     pub output: u64,
     /// Money, in nano-dollars.
     pub cost_nano_usd: u64,
+    /// What it comes to by the provider's own price, in nano-dollars, whether or not anybody pays it.
+    pub list_nano_usd: u64,
 }
 
 impl Actual {
@@ -127,6 +140,7 @@ impl Actual {
             input: self.input.saturating_add(failed.input),
             output: self.output.saturating_add(failed.output),
             cost_nano_usd: self.cost_nano_usd.saturating_add(failed.cost_nano_usd),
+            list_nano_usd: self.list_nano_usd.saturating_add(failed.list_nano_usd),
         }
     }
 
@@ -151,6 +165,7 @@ impl Meter {
             Self::TotalTokens => actual.input.saturating_add(actual.output),
             Self::NanoUsd => actual.cost_nano_usd,
             Self::Concurrent => 0,
+            Self::Credits => actual.list_nano_usd,
         }
     }
 }
@@ -172,7 +187,7 @@ impl Limit {
         matches!(self.enforcement, Enforcement::Soft)
             && matches!(
                 self.meter,
-                Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd
+                Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd | Meter::Credits
             )
     }
 
@@ -183,8 +198,31 @@ impl Limit {
             && matches!(self.mode, Mode::Enforce)
             && matches!(
                 self.meter,
-                Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd
+                Meter::OutputTokens | Meter::TotalTokens | Meter::NanoUsd | Meter::Credits
             )
+    }
+
+    /// Returns the part of one organization in this allowance: it refuses nothing, and tells who has how much of it.
+    #[must_use]
+    pub const fn share_of(&self, organization: OrganizationId) -> Option<Self> {
+        let subject = match self.subject {
+            Subject::Credential(credential) => Subject::Share(organization, Some(credential), None),
+            Subject::CredentialOffer(credential, offer) => {
+                Subject::Share(organization, credential, Some(offer))
+            }
+            _ => return None,
+        };
+        Some(Self {
+            subject,
+            amount: COUNTABLE,
+            ..*self
+        })
+    }
+
+    /// Says whether it is an organization's part of an allowance.
+    #[must_use]
+    pub const fn is_share(&self) -> bool {
+        matches!(self.subject, Subject::Share(..))
     }
 }
 
@@ -212,12 +250,14 @@ mod tests {
             input: 10,
             output: 20,
             cost_nano_usd: 3,
+            list_nano_usd: 4,
         };
         let bound = Actual {
             requests: 1,
             input: 40,
             output: 90,
             cost_nano_usd: 9,
+            list_nano_usd: 12,
         };
 
         for (meter, hard, soft) in [
@@ -226,6 +266,7 @@ mod tests {
             (Meter::OutputTokens, 90, 20),
             (Meter::TotalTokens, 130, 30),
             (Meter::NanoUsd, 9, 3),
+            (Meter::Credits, 12, 4),
             (Meter::Concurrent, 1, 1),
         ] {
             assert_eq!(
@@ -246,12 +287,14 @@ mod tests {
             input: 10,
             output: 5,
             cost_nano_usd: 7,
+            list_nano_usd: 8,
         };
         let last = Actual {
             requests: 1,
             input: 10,
             output: 20,
             cost_nano_usd: 9,
+            list_nano_usd: 9,
         };
 
         let all = last.after(failed);
@@ -262,7 +305,8 @@ mod tests {
                 requests: 1,
                 input: 20,
                 output: 25,
-                cost_nano_usd: 16
+                cost_nano_usd: 16,
+                list_nano_usd: 17,
             }
         );
     }

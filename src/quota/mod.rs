@@ -18,6 +18,7 @@ mod degraded;
 mod desk;
 mod form;
 mod hold;
+mod learn;
 mod ledger;
 mod lost;
 mod reconcile;
@@ -35,12 +36,13 @@ use serde::Deserialize;
 pub use decision::{Adjusted, Decision, Remark, Standing, Unavailable};
 pub use degraded::WhenAway;
 pub use hold::{Counters, Hold};
+pub use learn::Told;
 pub use ledger::Ledger;
 pub use limit::{Actual, Enforcement, Limit, Meter, Mode, Subject, Window};
 pub use script::Scripts;
 pub use usual::{Habit, Usual};
 
-pub use store::{Books, BooksAway, PostgresBooks, Span, now_of};
+pub use store::{Books, BooksAway, PostgresBooks, Span, now_of, window_end};
 
 use crate::base::{Moment, OrganizationId, RequestId};
 

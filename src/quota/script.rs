@@ -32,6 +32,7 @@ pub struct Scripts {
     pub(super) seed: Script,
     pub(super) reassert: Script,
     pub(super) epoch: Script,
+    pub(super) learn: Script,
     pub(super) standing: Script,
     pub(super) correct: Script,
 }
@@ -68,6 +69,7 @@ impl Scripts {
             seed: script(include_str!("lua/seed.lua")),
             reassert: script(include_str!("lua/reassert.lua")),
             epoch: script(include_str!("lua/epoch.lua")),
+            learn: script(include_str!("lua/learn.lua")),
             standing: script(include_str!("reconcile/lua/standing.lua")),
             correct: script(include_str!("reconcile/lua/correct.lua")),
         }
@@ -138,6 +140,11 @@ impl Numbers {
             .push(actual.input)
             .push(actual.output)
             .push(actual.cost_nano_usd)
+    }
+
+    /// What no tenant's limit counts stands behind everything else.
+    pub(super) fn push_credits(&mut self, actual: &Actual) -> &mut Self {
+        self.push(actual.list_nano_usd)
     }
 
     pub(super) fn finish(&mut self) -> &str {

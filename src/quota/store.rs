@@ -1,7 +1,8 @@
 //! What the books say was spent: where counters begin when Redis does not know.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Limit, Meter, Subject, Window, calendar};
@@ -18,11 +19,20 @@ pub struct Span {
     /// Whose use.
     pub subject: Subject,
     /// Of what.
+    #[serde(serialize_with = "meter_word")]
     pub meter: Meter,
     /// From when on, in milliseconds since 1970.
     pub from: i64,
     /// Until when, exclusive.
     pub to: i64,
+}
+
+/// Writes what no tenant's limit counts, too.
+fn meter_word<S: Serializer>(meter: &Meter, to: S) -> Result<S::Ok, S::Error> {
+    match meter {
+        Meter::Credits => to.serialize_str("credits"),
+        meter => meter.serialize(to),
+    }
 }
 
 /// Returns the question that tells how much of a limit is used now, and when its window ends when all of it ends at
@@ -34,6 +44,8 @@ pub fn now_of(limit: &Limit, now: Moment) -> Option<(Span, Option<Moment>)> {
         Window::Instant => return None,
         Window::Minute => back(60_000),
         Window::Hour => back(3_600_000),
+        Window::RollingDay => back(86_400_000),
+        Window::RollingMonth => back(30 * 86_400_000),
         Window::Day | Window::Month => {
             let spans = calendar::spans(limit.window, limit.zone, now);
             (spans.start, Some(Moment::from_millis(spans.end)))
@@ -47,6 +59,12 @@ pub fn now_of(limit: &Limit, now: Moment) -> Option<(Span, Option<Moment>)> {
         to: end.unwrap_or(now).millis(),
     };
     Some((span, end))
+}
+
+/// Returns when a day or a month is over in a zone; for other windows, when the day is.
+#[must_use]
+pub fn window_end(window: Window, zone: Tz, now: Moment) -> Moment {
+    Moment::from_millis(calendar::spans(window, zone, now).end)
 }
 
 /// The books cannot be read, so what was spent is unknown.

@@ -319,7 +319,9 @@ impl Ledger {
                     .numbers
                     .push(how)
                     .push_actual(&last.after(ending.failed))
-                    .push_actual(&last);
+                    .push_actual(&last)
+                    .push_credits(&last.after(ending.failed))
+                    .push_credits(&last);
             }
             call.push(scratch.numbers.finish());
             call

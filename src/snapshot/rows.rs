@@ -121,6 +121,8 @@ pub(super) struct AllowanceRow {
     window: AllowanceWindow,
     zone: Tz,
     is_shared: bool,
+    #[serde(default)]
+    is_rolling: bool,
 }
 
 #[derive(Deserialize)]
@@ -329,6 +331,7 @@ impl From<&AllowanceRow> for Allowance {
             window: row.window,
             zone: row.zone,
             is_shared: row.is_shared,
+            is_rolling: row.is_rolling,
         }
     }
 }

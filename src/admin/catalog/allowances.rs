@@ -51,6 +51,12 @@ pub struct AllowanceView {
     zone: String,
     /// Whether all models of a key share one count.
     is_shared: bool,
+    /// Whether a day is any 24 hours and a month any 30 days, rather than the calendar's.
+    is_rolling: bool,
+    /// How much the provider's answers say it is, when they do: this counts, not `amount`.
+    told_amount: Option<i64>,
+    /// When they said so last.
+    told_at: Option<Moment>,
     /// Whether it was learned from the provider's answers rather than published.
     is_learned: bool,
     /// Where this was read.
@@ -70,6 +76,7 @@ impl AllowanceView {
             offer_id,
             entry,
             is_learned,
+            told,
         } = row.entry;
         Self {
             id: row.id,
@@ -81,6 +88,9 @@ impl AllowanceView {
             amount: entry.amount,
             zone: entry.zone.name().to_owned(),
             is_shared: entry.shared,
+            is_rolling: entry.rolling,
+            told_amount: told.map(|told| told.amount),
+            told_at: told.map(|told| told.at),
             is_learned,
             source: entry.source,
             stated_on: entry.stated_on,
@@ -113,6 +123,9 @@ pub struct CreateAllowance {
     /// Whether all models of a key share one count.
     #[serde(default)]
     is_shared: bool,
+    /// Whether a day is any 24 hours and a month any 30 days, rather than the calendar's.
+    #[serde(default)]
+    is_rolling: bool,
     /// Where this was read.
     #[serde(default)]
     source: String,
@@ -133,6 +146,8 @@ pub struct ChangeAllowance {
     zone: Option<String>,
     /// Whether all models of a key share one count.
     is_shared: Option<bool>,
+    /// Whether a day is any 24 hours and a month any 30 days, rather than the calendar's.
+    is_rolling: Option<bool>,
     /// Where this was read.
     source: Option<String>,
     /// When it was read there.
@@ -208,6 +223,7 @@ pub async fn create_allowance(
         window: request.window,
         zone: zone_of(request.zone.as_deref().unwrap_or("UTC"))?,
         shared: request.is_shared,
+        rolling: request.is_rolling,
         source: request.source,
         stated_on: request.stated_on,
     };
@@ -294,6 +310,7 @@ pub async fn change_allowance(
         set(&mut entry.amount, request.amount);
         set(&mut entry.zone, zone);
         set(&mut entry.shared, request.is_shared);
+        set(&mut entry.rolling, request.is_rolling);
         set(&mut entry.source, request.source);
         set(&mut entry.stated_on, request.stated_on);
     };

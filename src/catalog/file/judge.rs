@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::Fault,
-    catalog::{Quirks, Tier, quote::PriceEntry},
+    catalog::{AllowanceMeter, Quirks, Tier, quote::PriceEntry},
 };
 
 /// The longest name callers may use.
@@ -307,7 +307,11 @@ fn offer_faults(place: &mut Place<'_>, offer: &OfferEntry) {
     place.tokens("max_output", offer.max_output);
     place.source(&offer.source, offer.stated_on);
     if let Some(price) = &offer.price {
-        price_faults(place, offer.tier, price);
+        // What calls would cost says how fast credits go.
+        let mut allowances = offer.allowances.iter();
+        let is_counted = allowances.any(|allowance| allowance.meter == AllowanceMeter::Credits);
+        let tier = if is_counted { Tier::Paid } else { offer.tier };
+        price_faults(place, tier, price);
     }
     allowance_faults(place, &offer.allowances);
 }
@@ -324,7 +328,7 @@ fn price_faults(place: &mut Place<'_>, tier: Tier, price: &PriceEntry) {
         tier == Tier::Paid || price.quote.is_zero(),
         "price",
         "a free offer costs something",
-        "set tier = \"paid\", or leave the price out",
+        "set tier = \"paid\", leave the price out, or give an allowance of credits",
     );
     place.source(&price.source, price.stated_on);
 }

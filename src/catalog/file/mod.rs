@@ -176,6 +176,9 @@ pub struct AllowanceEntry {
     /// Whether all models of a key share one count.
     #[serde(default)]
     pub shared: bool,
+    /// Whether a day is any 24 hours and a month any 30 days, rather than the calendar's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolling: bool,
     /// Where this was read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,

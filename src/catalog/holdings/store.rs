@@ -259,7 +259,8 @@ async fn allowances(
 ) -> Result<AllowancesOf, StoreError> {
     let rows = sqlx::query!(
         "
-        select provider_id, offer_id, meter, amount, time_window, zone, is_shared, source, stated_on
+        select provider_id, offer_id, meter, amount, time_window, zone, is_shared, is_rolling, source,
+            stated_on
         from platform.provider_allowances
         where organization_id is not distinct from $1 and deleted_at is null and origin = 'published'
         order by id
@@ -276,6 +277,7 @@ async fn allowances(
             window: of_word(row.time_window)?,
             zone: of_word(row.zone)?,
             shared: row.is_shared,
+            rolling: row.is_rolling,
             source: row.source,
             stated_on: row.stated_on,
         };

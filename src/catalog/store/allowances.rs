@@ -10,7 +10,7 @@ use crate::{
         row::{Row, Sought},
         word::{of_word, word},
     },
-    store::{Conn, OwnerTx, StoreError},
+    store::{Conn, OwnerTx, Postgres, StoreError},
 };
 
 /// An allowance, with what it is of.
@@ -24,6 +24,17 @@ pub struct AllowanceRow {
     pub entry: AllowanceEntry,
     /// Whether it was learned from the provider's answers rather than published.
     pub is_learned: bool,
+    /// How much the provider's answers say it is, when they said so lately: this is what counts.
+    pub told: Option<Told>,
+}
+
+/// What a provider's answers say of an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How much it is.
+    pub amount: i64,
+    /// When they said so last.
+    pub at: Moment,
 }
 
 /// Makes the published allowances of a provider, or of one offer, be exactly `entries`.
@@ -75,11 +86,12 @@ pub async fn put(
     sqlx::query!(
         "
         insert into platform.provider_allowances
-            (id, organization_id, provider_id, offer_id, meter, amount, time_window, zone, is_shared, source, stated_on)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            (id, organization_id, provider_id, offer_id, meter, amount, time_window, zone, is_shared, is_rolling,
+            source, stated_on)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         on conflict (organization_id, provider_id, offer_id, meter, time_window) where deleted_at is null
         do update set amount = excluded.amount, zone = excluded.zone, is_shared = excluded.is_shared,
-            source = excluded.source, stated_on = excluded.stated_on, origin = 'published'
+            is_rolling = excluded.is_rolling, source = excluded.source, stated_on = excluded.stated_on, origin = 'published'
         ",
         id,
         owner,
@@ -90,6 +102,7 @@ pub async fn put(
         word(&entry.window)?,
         entry.zone.name(),
         entry.shared,
+        entry.rolling,
         entry.source,
         entry.stated_on as Option<NaiveDate>,
     )
@@ -114,8 +127,8 @@ pub async fn list(
     let paging = &sought.paging;
     let rows = sqlx::query!(
         "
-        select id, organization_id, provider_id, offer_id, meter, amount, time_window, zone, is_shared, origin, source,
-            stated_on, created_at, updated_at
+        select id, organization_id, provider_id, offer_id, meter, amount, time_window, zone, is_shared, is_rolling, origin,
+            source, stated_on, told_amount, told_at, created_at, updated_at
         from platform.provider_allowances
         where deleted_at is null
             and ($2::boolean is null or (organization_id is not distinct from $1) = $2)
@@ -151,10 +164,15 @@ pub async fn list(
                     window: of_word(row.time_window)?,
                     zone: of_word(row.zone)?,
                     shared: row.is_shared,
+                    rolling: row.is_rolling,
                     source: row.source,
                     stated_on: row.stated_on,
                 },
                 is_learned: row.origin == "learned",
+                told: row.told_amount.zip(row.told_at).map(|(amount, at)| Told {
+                    amount,
+                    at: Moment::from(at),
+                }),
             },
             created_at: Moment::from(row.created_at),
             updated_at: Moment::from(row.updated_at),
@@ -175,4 +193,16 @@ pub async fn retire(conn: &mut Conn, id: Uuid) -> Result<(), StoreError> {
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Writes down what providers' answers say of their allowances; returns how many rows say something new.
+///
+/// # Errors
+/// When the books refuse or are away.
+pub async fn learn(postgres: &Postgres, told: serde_json::Value) -> Result<i64, StoreError> {
+    let mut conn = postgres.acquire().await?;
+    let news = sqlx::query_scalar!(r#"select platform.learn_allowances($1) as "news!""#, told)
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(news)
 }

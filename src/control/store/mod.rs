@@ -38,7 +38,9 @@ impl SubjectColumns {
                 kind: "organization",
                 ..none
             },
-            Subject::Organization(_) | Subject::CredentialOffer(..) => return None,
+            Subject::Organization(_) | Subject::CredentialOffer(..) | Subject::Share(..) => {
+                return None;
+            }
             Subject::Group(id) => Self {
                 kind: "group",
                 group: Some(id.uuid()),

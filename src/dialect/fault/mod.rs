@@ -1,9 +1,11 @@
 //! Faults in both directions: the caller's, found in its body; an upstream's, read from its answer; ours, rendered.
 
+mod cap;
 mod render;
 mod scrub;
 mod upstream;
 
+pub use cap::Cap;
 pub use render::{Refused, render, render_stream};
 pub use upstream::{Kind, UpstreamFault, upstream};
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::scrub::scrub;
+use super::{
+    cap::{Cap, cap},
+    scrub::scrub,
+};
 use crate::dialect::allowance_headers::duration;
 
 /// How much of an error body is looked at.
@@ -71,6 +74,8 @@ pub struct UpstreamFault {
     pub param: Option<String>,
     /// When the body says to come again.
     pub retry_after: Option<Duration>,
+    /// Which allowance it says is used up.
+    pub cap: Cap,
 }
 
 /// Reads an upstream's refusal.
@@ -109,6 +114,7 @@ fn read(status: u16, value: &Value) -> UpstreamFault {
     let hints = hints(error, &message);
     UpstreamFault {
         kind: kind(status, &hints),
+        cap: cap(&hints),
         retry_after: retry_after(error).or_else(|| wait_in(&message)),
         message: or_general(status, scrub(&message)),
         param: error.get("param").and_then(word).map(str::to_owned),
@@ -121,6 +127,7 @@ fn read_text(status: u16, text: &str) -> UpstreamFault {
     let message = if is_page { String::new() } else { scrub(text) };
     UpstreamFault {
         kind: kind(status, &message.to_lowercase()),
+        cap: cap(&message.to_lowercase()),
         retry_after: wait_in(&message),
         message: or_general(status, message),
         code: None,

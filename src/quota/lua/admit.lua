@@ -5,7 +5,8 @@
 --       2 one JSON list of whole numbers: is adjust, lease ms, tenant counters T, counters K, bids B, what the
 --         failed attempt used (requests, input, output, nano-dollars); then per counter: meter, width, lead,
 --         amount, is shadow, start, end of the current window, end of the next; then per bid: T tenant amounts,
---         number of own charges, and per own charge: which counter, amount
+--         number of own charges, and per own charge: which counter, amount; at the very end the credits of the
+--         failed attempt. A counter that 'is shadow' by 2 is an organization's part of the allowance charged before it
 -- Reply 1 held: bid, shadowed   2 denied: limit, wait ms   3 full: 0, wait ms   4 too large: limit, 0
 --       (these four are followed by remaining and ms to reset per tenant limit)
 --       5 epoch   6 opens in ms   7 unseeded: counters…   8 clock   9 ended before   10 unknown hold
@@ -37,6 +38,7 @@ local function load(k)
   local b = 9 + (k - 1) * 8
   local width, lead = n[b + 2], n[b + 3]
   local counter, is_put_back = unpack_counter(found[3 + k]), false
+  if n[b + 5] == 2 then counter = share_of(counter, epoch, width, n[b + 6]) end
   if lead > 0 then
     counter = counter or fresh(width, floor((now + lead) / width))
     used[k], is_put_back = roll_ring(counter, width, now + lead)
@@ -63,7 +65,7 @@ end
 local function name_unseeded()
   local reply = {7}
   for k = 1, K do
-    if n[9 + (k - 1) * 8 + 3] == 0 then
+    if n[9 + (k - 1) * 8 + 3] == 0 and n[9 + (k - 1) * 8 + 5] ~= 2 then
       local counter = unpack_counter(found[3 + k])
       if not counter or counter[1] ~= epoch then reply[#reply + 1] = k end
     end
@@ -99,6 +101,7 @@ local function spent_by(meter)
   if meter == 2 then return n[8] end
   if meter == 3 then return n[7] + n[8] end
   if meter == 4 then return n[9] end
+  if meter == 6 then return n[#n] end
   return 0
 end
 local returned = {}
@@ -124,7 +127,7 @@ local function wait_for(k, need)
   local b = 9 + (k - 1) * 8
   local width, lead, amount = n[b + 2], n[b + 3], n[b + 4]
   local have = used[k]
-  if not have or n[b + 5] == 1 then return 0 end
+  if not have or n[b + 5] ~= 0 then return 0 end
   local over = have - (base[k] or 0) + need - amount
   if over <= 0 or (base[k] and need <= base[k]) then return 0 end
   if need > amount and amount > 0 then return NEVER end
@@ -136,6 +139,28 @@ local function wait_for(k, need)
     if over <= 0 then return (slot + 25 - (counter[30] or 0)) * width - now end
   end
   return 25 * width
+end
+
+-- How long until an organization may have `need` more of allowance `k`, of which it has its part on counter `j`. Who
+-- asked lately shares it: above its equal part of the whole nobody takes what would leave another without theirs.
+local asked = {}
+local function wait_for_turn(k, j, need)
+  local b, whole = 9 + (k - 1) * 8, KEYS[3 + k]
+  local lately = horizon_of(n[b + 2], n[b + 7] - n[b + 6])
+  local own = sub(KEYS[3 + j], #whole + 2)
+  local asking = asked[k] or who_asks(whole, own, lately)
+  asked[k] = asking
+  if #asking == 0 or n[b + 5] == 1 then return 0 end
+  local amount = n[b + 4]
+  local part = floor(amount / (#asking + 1))
+  if (used[j] or 0) - (base[j] or 0) + need <= part then return 0 end
+  local kept, soonest = 0, lately
+  for _, other in ipairs(asking) do
+    kept = kept + max(0, part - used_by(whole .. ':' .. other[1], n[b + 2], counters[k][4], stops[k]))
+    soonest = min(soonest, max(1, lately - (now - other[2])))
+  end
+  if (used[k] or 0) + need + kept <= amount then return 0 end
+  return soonest
 end
 
 local chosen, own_at, needs_at, best, best_limit, fits_tenant
@@ -153,7 +178,11 @@ for bid = 1, B do
       if skewed then return tell({8}) end
       return name_unseeded()
     end
-    local wait = wait_for(k, n[o + 1] + (is_adjust and given_back(k) or 0))
+    local need = n[o + 1] + (is_adjust and given_back(k) or 0)
+    local wait = wait_for(k, need)
+    if n[9 + (k - 1) * 8 + 5] == 2 and tenant_wait == 0 then
+      wait = max(wait, wait_for_turn(n[o - 2], k, need))
+    end
     if wait > own_wait then own_wait = wait end
   end
   local wait = max(tenant_wait, own_wait)

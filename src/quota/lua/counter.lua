@@ -86,6 +86,53 @@ local function epoch_of(value, token)
   return tonumber(string.match(token, '^%d+')), tonumber(sub(value, #token + 1))
 end
 
+-- An organization's part of an allowance begins at nothing: what was before a loss is nobody's advantage.
+local function share_of(counter, epoch, width, start)
+  if counter and counter[1] == epoch then return counter end
+  local awaited = counter and counter[2] == epoch and counter[3] or 0
+  local share = fresh(width, width > 0 and floor(now / width) or start)
+  share[1] = epoch
+  amend(share, width, share[4], awaited)
+  return share
+end
+
+-- How long whoever asked for an allowance still counts among those who share it: a window's twenty-fourth, but no
+-- less than a minute and no more than an hour.
+local function horizon_of(width, length)
+  return max(60000, min(width > 0 and width or floor(length / 24), 3600000))
+end
+
+-- Who else asked lately for the allowance on counter `whole`: pairs of organization and moment. Notes that `own` asks.
+local ASKING = 256
+local function who_asks(whole, own, lately)
+  local key = whole .. ':w'
+  local packed = redis.call('GET', key)
+  local all, others, kept, is_new = packed and cmsgpack.unpack(packed) or {}, {}, {}, true
+  for i = 1, #all, 2 do
+    local age = now - all[i + 1]
+    if all[i] == own and age >= 0 and age < lately / 16 then is_new = false end
+    if all[i] ~= own and age >= 0 and age < lately then
+      others[#others + 1] = {all[i], all[i + 1]}
+      kept[#kept + 1] = all[i]
+      kept[#kept + 1] = all[i + 1]
+    end
+  end
+  if is_new and #others < ASKING then
+    kept[#kept + 1] = own
+    kept[#kept + 1] = now
+    redis.call('SET', key, cmsgpack.pack(kept), 'PX', lately)
+  end
+  return others
+end
+
+-- How much an organization has of an allowance now.
+local function used_by(key, width, start, stop)
+  local counter = open(key)
+  if not counter then return 0 end
+  if width > 0 then return (roll_ring(counter, width, now)) end
+  return (roll_window(counter, start, stop))
+end
+
 local function unpack_record(record)
   return {cmsgpack.unpack(sub(record, 2))}
 end

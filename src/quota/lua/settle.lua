@@ -1,13 +1,16 @@
 -- Ends holds: each is changed to what was truly used, in the window it was admitted in. Idempotent.
 --
 -- KEYS  1 number, 2.. records
--- ARGV  1 one JSON list of whole numbers, nine per record: how (0 true amounts, 1 cancelled, 2 as held), what the
---         call used altogether (requests, input, output, nano-dollars), what its last attempt used (the same four)
+-- ARGV  1 one JSON list of whole numbers, eleven per record: how (0 true amounts, 1 cancelled, 2 as held), what the
+--         call used altogether (requests, input, output, nano-dollars), what its last attempt used (the same four),
+--         the credits of both
 -- Reply per record: how many charges passed what was held, -1 unknown, -2 ended before
 local n = cjson.decode(ARGV[1])
 local reply = {}
 
-local function truth(a, meter)
+local function truth(b, is_own, meter)
+  local a = b + (is_own and 6 or 2)
+  if meter == 6 then return n[b + (is_own and 11 or 10)] end
   if meter == 0 then return n[a] end
   if meter == 1 then return n[a + 1] end
   if meter == 2 then return n[a + 2] end
@@ -32,7 +35,7 @@ local function settle(key, b)
     local by
     if how == 2 and meter ~= IN_FLIGHT then by = 0
     elseif how == 1 then by = -amount
-    else by = truth(list[r + 2] == 1 and b + 6 or b + 2, meter) - amount end
+    else by = truth(b, list[r + 2] == 1, meter) - amount end
     if by > 0 then overruns = overruns + 1 end
     changes[r] = by
     if by ~= 0 and not counters[list[r]] then counters[list[r]] = open(list[r]) or nil end
@@ -54,5 +57,5 @@ local function settle(key, b)
   return overruns
 end
 
-for i = 2, #KEYS do reply[i - 1] = settle(KEYS[i], (i - 2) * 9) end
+for i = 2, #KEYS do reply[i - 1] = settle(KEYS[i], (i - 2) * 11) end
 return answer(KEYS[1], reply)

@@ -214,6 +214,7 @@ fn end_of(fate: &Fate) -> End {
     End::Used(Actual {
         requests: 1,
         cost_nano_usd: fate.used,
+        list_nano_usd: fate.used,
         ..Actual::default()
     })
 }

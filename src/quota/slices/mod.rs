@@ -68,10 +68,12 @@ impl Slices {
         }
     }
 
-    /// Says whether calls like this one may be held out of slices: nothing is counted only in thought or in flight.
+    /// Says whether calls like this one may be held out of slices: nothing is counted only in thought or in
+    /// flight, and nothing of it is shared with other organizations.
     pub(super) fn serve(&self, ask: &Ask<'_>) -> bool {
         let is_plain = |limit: &Limit| {
             limit.mode == Mode::Enforce
+                && !limit.is_share()
                 && limit.meter != Meter::Concurrent
                 && limit.window != Window::Instant
         };

@@ -239,6 +239,7 @@ impl Slice {
             input,
             output: output.max(total.saturating_sub(input)),
             cost_nano_usd: most(Meter::NanoUsd),
+            list_nano_usd: most(Meter::Credits),
         }
     }
 

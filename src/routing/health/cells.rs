@@ -126,6 +126,14 @@ impl OfferCell {
     }
 }
 
+/// A credential, whatever the offer.
+#[derive(Debug, Default)]
+pub(super) struct KeyCell {
+    pub(super) cool_until: Until,
+    /// What all its offers share is used up until then.
+    pub(super) limited_until: Until,
+}
+
 /// An offer with one credential.
 #[derive(Debug, Default)]
 pub(super) struct PairCell {

@@ -12,7 +12,7 @@ use arc_swap::Guard;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    cells::{Lately, OfferCell, PairCell, Until},
+    cells::{KeyCell, Lately, OfferCell, PairCell, Until},
     table::{Map, Table},
 };
 use crate::{
@@ -76,6 +76,8 @@ pub enum Cool {
     OfferCredential(OfferId, Option<CredentialId>),
     /// A credential, whatever the offer: it was refused, or its money is spent.
     Credential(CredentialId),
+    /// A credential whose offers share what is used up.
+    CredentialLimit(CredentialId),
 }
 
 /// Whether an offer may be asked with a credential.
@@ -99,7 +101,7 @@ pub struct Health {
     settings: Settings,
     pairs: Table<Pair, PairCell>,
     offers: Table<OfferId, OfferCell>,
-    credentials: Table<CredentialId, Until>,
+    credentials: Table<CredentialId, KeyCell>,
     probes: Table<ModelId, Until>,
 }
 
@@ -110,7 +112,7 @@ pub(super) struct Look<'a> {
     settings: &'a Settings,
     pairs: Guard<Arc<Map<Pair, PairCell>>>,
     offers: Guard<Arc<Map<OfferId, OfferCell>>>,
-    credentials: Guard<Arc<Map<CredentialId, Until>>>,
+    credentials: Guard<Arc<Map<CredentialId, KeyCell>>>,
 }
 
 impl Health {
@@ -186,7 +188,15 @@ impl Health {
                 let pair = self.pairs.cell((offer, credential));
                 pair.cool_until.extend(until);
             }
-            Cool::Credential(credential) => self.credentials.cell(credential).extend(until),
+            Cool::Credential(credential) => {
+                self.credentials.cell(credential).cool_until.extend(until);
+            }
+            Cool::CredentialLimit(credential) => {
+                self.credentials
+                    .cell(credential)
+                    .limited_until
+                    .extend(until);
+            }
         }
     }
 
@@ -255,10 +265,15 @@ impl Look<'_> {
         now: Moment,
     ) -> Availability {
         let pair = self.pairs.get(&(offer, credential));
-        let limited = pair.map(|pair| pair.cool_until.moment());
+        let key = credential.and_then(|key| self.credentials.get(&key));
+        let limited = [
+            pair.map(|pair| pair.cool_until.moment()),
+            key.map(|key| key.limited_until.moment()),
+        ];
+        let limited = limited.into_iter().flatten().max();
         let paused = [
             self.offers.get(&offer).map(|cell| cell.cool_until.moment()),
-            credential.and_then(|key| Some(self.credentials.get(&key)?.moment())),
+            key.map(|key| key.cool_until.moment()),
         ];
         let paused = paused.into_iter().flatten().max();
         match (limited.max(paused), limited) {

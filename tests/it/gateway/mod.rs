@@ -1,6 +1,7 @@
 //! The data path, as callers see it.
 
 mod admit;
+mod allowances;
 mod authenticate;
 mod body;
 mod deaths;

@@ -6,6 +6,7 @@ mod ends;
 mod loss;
 mod proof;
 mod server;
+mod shares;
 mod slices;
 mod windows;
 mod wire;
@@ -260,6 +261,7 @@ pub const fn call(input: u64, output: u64, cost_nano_usd: u64) -> Actual {
         input,
         output,
         cost_nano_usd,
+        list_nano_usd: cost_nano_usd,
     }
 }
 

@@ -97,6 +97,8 @@ fn slot(window: Window, at: i64) -> (i64, i64) {
     match window {
         Window::Minute => (at / (MINUTE / SLOTS), MINUTE / SLOTS),
         Window::Hour => (at / (60 * MINUTE / SLOTS), 60 * MINUTE / SLOTS),
+        Window::RollingDay => (at / (DAY / SLOTS), DAY / SLOTS),
+        Window::RollingMonth => (at / (30 * DAY / SLOTS), 30 * DAY / SLOTS),
         Window::Day | Window::Month => (at / DAY, 0),
         Window::Instant => ((at + LEASE) / (LEASE / SLOTS), 0),
     }
@@ -143,7 +145,7 @@ impl Model {
             _ if amount < need => None,
             Window::Instant => Some(250),
             Window::Day | Window::Month => Some(DAY - self.now % DAY),
-            Window::Minute | Window::Hour => slots.iter().find_map(|(slot, used)| {
+            _ => slots.iter().find_map(|(slot, used)| {
                 over = over.saturating_sub(*used);
                 (over == 0).then_some((slot + SLOTS + 1) * width - self.now)
             }),

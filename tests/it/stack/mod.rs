@@ -81,6 +81,13 @@ impl Setup {
         self
     }
 
+    /// A provider that was started already, with its own terms and manners.
+    pub fn with(mut self, provider: Provider, terms: &str, manners: &str) -> Self {
+        let entry = provider.entry(terms, manners);
+        self.providers.push((provider, entry));
+        self
+    }
+
     /// More than one proxy on the same Postgres and Redis.
     pub fn proxies(mut self, count: usize) -> Self {
         self.proxies = count;

@@ -109,6 +109,8 @@ impl Rule {
             Window::Instant => LEASE / SLOTS,
             Window::Minute => 60_000 / SLOTS,
             Window::Hour => 3_600_000 / SLOTS,
+            Window::RollingDay => 86_400_000 / SLOTS,
+            Window::RollingMonth => 30 * 86_400_000 / SLOTS,
             Window::Day | Window::Month => 0,
         }
     }

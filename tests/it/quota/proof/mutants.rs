@@ -159,7 +159,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         breaks: "A limit in shadow mode refuses.",
         script: "admit",
-        from: "if not have or n[b + 5] == 1 then return 0 end",
+        from: "if not have or n[b + 5] ~= 0 then return 0 end",
         to: "if not have then return 0 end",
     },
     Mutant {

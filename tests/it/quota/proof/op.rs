@@ -193,9 +193,10 @@ impl Op {
         Some(match self {
             Self::Admit(admit) => admit.sent(),
             Self::Settle(endings) => {
-                let numbers = endings
-                    .iter()
-                    .flat_map(|one| [one.how].into_iter().chain(one.all).chain(one.last));
+                let numbers = endings.iter().flat_map(|one| {
+                    let ends = [one.how].into_iter().chain(one.all).chain(one.last);
+                    ends.chain(NO_CREDITS)
+                });
                 let keys = endings.iter().map(|one| one.record.clone());
                 sent(
                     Kind::Settle,
@@ -229,11 +230,15 @@ impl Op {
             Kind::Admit => Self::Admit(Admit::read(keys, args)),
             Kind::Settle => {
                 let mut numbers = Numbers::of(&args[0]);
-                let endings = keys.iter().map(|record| Ending {
-                    record: record.clone(),
-                    how: numbers.next(),
-                    all: numbers.some(),
-                    last: numbers.some(),
+                let endings = keys.iter().map(|record| {
+                    let ending = Ending {
+                        record: record.clone(),
+                        how: numbers.next(),
+                        all: numbers.some(),
+                        last: numbers.some(),
+                    };
+                    numbers.some::<2>();
+                    ending
                 });
                 Self::Settle(endings.collect())
             }
@@ -312,6 +317,9 @@ fn read_reasserted(keys: &[String], args: &[String]) -> Op {
     }
     Op::Reassert(args[0].clone(), holds)
 }
+
+/// The credits of a call: no counter of these histories counts them.
+const NO_CREDITS: [i64; 2] = [0, 0];
 
 /// A list of numbers, being read.
 struct Numbers(std::vec::IntoIter<i64>);

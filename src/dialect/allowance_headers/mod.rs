@@ -49,6 +49,18 @@ pub struct Allowed {
     pub reset: Option<Duration>,
 }
 
+impl Allowed {
+    /// Reads off its reset over which time it counts, where one name stands for several windows.
+    fn guess_window(&mut self) {
+        self.per = match self.reset.map(|reset| reset.as_secs()) {
+            None | Some(0..=60) => Per::Minute,
+            Some(61..=3_600) => Per::Hour,
+            Some(3_601..=90_000) => Per::Day,
+            Some(_) => Per::Month,
+        };
+    }
+}
+
 /// All an answer's headers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
@@ -100,6 +112,9 @@ pub fn read<'a>(
         }
     }
     learned.retry_after = retry_after_ms.or(learned.retry_after);
+    if family == "openrouter" {
+        learned.allowed.iter_mut().for_each(Allowed::guess_window);
+    }
     learned.allowed.retain(|allowed| {
         allowed.limit.is_some() || allowed.remaining.is_some() || allowed.reset.is_some()
     });
@@ -237,159 +252,4 @@ fn times(number: &str, unit: u128) -> Option<u128> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Moment = Moment::from_millis(1_795_000_000_000);
-
-    fn learned(family: &str, headers: &[(&str, &str)]) -> Learned {
-        read(family, headers.iter().copied(), NOW)
-    }
-
-    #[test]
-    fn durations_are_read_as_providers_write_them() {
-        for (text, millis) in [
-            ("1s", 1_000),
-            ("6m0s", 360_000),
-            ("12ms", 12),
-            ("1.5s", 1_500),
-            ("2h3m4s", 7_384_000),
-            ("1d", 86_400_000),
-            ("20", 20_000),
-            ("0.25", 250),
-            ("7m12.345s", 432_345),
-        ] {
-            assert_eq!(
-                duration(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
-        }
-        for text in ["", "-1s", "soon", "1x", "s", "99999999999999999999d"] {
-            assert_eq!(duration(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_same_names_mean_a_day_at_groq() {
-        let headers = [
-            ("X-RateLimit-Limit-Requests", "14400"),
-            ("x-ratelimit-remaining-requests", "14370"),
-            ("x-ratelimit-reset-requests", "2m59.56s"),
-            ("x-ratelimit-remaining-tokens", "17997"),
-        ];
-
-        let requests = *learned("groq", &headers)
-            .find_tightest(Counted::Requests)
-            .unwrap();
-        assert_eq!(requests.per, Per::Day);
-        assert_eq!(
-            (requests.limit, requests.remaining),
-            (Some(14_400), Some(14_370))
-        );
-        assert_eq!(requests.reset, Some(Duration::from_millis(179_560)));
-        assert_eq!(
-            learned("openai", &headers)
-                .find_tightest(Counted::Requests)
-                .unwrap()
-                .per,
-            Per::Minute
-        );
-    }
-
-    #[test]
-    fn windows_stand_in_names_and_dates_in_values() {
-        let cerebras = learned(
-            "suffix-window",
-            &[
-                ("x-ratelimit-remaining-requests-day", "10"),
-                ("x-ratelimit-remaining-tokens-minute", "500"),
-            ],
-        );
-        assert_eq!(
-            cerebras.find_tightest(Counted::Requests).map(|one| one.per),
-            Some(Per::Day)
-        );
-        assert_eq!(
-            cerebras.find_tightest(Counted::Tokens).map(|one| one.per),
-            Some(Per::Minute)
-        );
-
-        let mistral = learned(
-            "mistral",
-            &[
-                ("x-ratelimit-remaining-req-minute", "3"),
-                ("x-ratelimit-limit-tokens-month", "1000000"),
-            ],
-        );
-        assert_eq!(
-            mistral
-                .find_tightest(Counted::Requests)
-                .and_then(|one| one.remaining),
-            Some(3)
-        );
-        assert_eq!(
-            mistral.find_tightest(Counted::Tokens).map(|one| one.per),
-            Some(Per::Month)
-        );
-
-        let at = NOW.plus(Duration::from_secs(30)).utc().to_rfc3339();
-        let anthropic = learned(
-            "anthropic",
-            &[("anthropic-ratelimit-input-tokens-reset", &at)],
-        );
-        assert_eq!(
-            anthropic.allowed.first().and_then(|one| one.reset),
-            Some(Duration::from_secs(30))
-        );
-
-        let openrouter = learned(
-            "openrouter",
-            &[
-                ("x-ratelimit-reset", "1795000060000"),
-                ("x-ratelimit-limit", "20"),
-            ],
-        );
-        assert_eq!(
-            openrouter.allowed.first().and_then(|one| one.reset),
-            Some(Duration::from_secs(60))
-        );
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_ignored_and_zero_is_kept() {
-        let told = learned(
-            "openai",
-            &[
-                ("x-ratelimit-remaining-requests", "-1"),
-                ("x-ratelimit-remaining-tokens", "many"),
-                ("x-ratelimit-limit-tokens", "0"),
-                ("retry-after", "-3"),
-            ],
-        );
-
-        assert_eq!(told.allowed.len(), 1);
-        assert_eq!(
-            told.find_tightest(Counted::Tokens)
-                .and_then(|one| one.limit),
-            Some(0)
-        );
-        assert_eq!(told.retry_after, None);
-    }
-
-    #[test]
-    fn the_finer_retry_after_wins() {
-        assert_eq!(
-            learned("none", &[("retry-after", "2")]).retry_after,
-            Some(Duration::from_secs(2))
-        );
-        let both = [("retry-after-ms", "1500"), ("retry-after", "2")];
-        assert_eq!(
-            learned("openai", &both).retry_after,
-            Some(Duration::from_millis(1_500))
-        );
-        let date = "Wed, 18 Nov 2026 10:27:40 GMT";
-        let wait = learned("openai", &[("retry-after", date)]).retry_after;
-        assert!(wait.is_some(), "{wait:?}");
-    }
-}
+mod tests;
