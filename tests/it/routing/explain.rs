@@ -90,18 +90,25 @@ async fn explain_tells_why_each_offer_is_out_and_why_nothing_would_be_tried() {
     let market = market().await;
     let terms = json!({"kind": "miser", "max_cost_per_million_nano_usd": 5_000_000});
     let body = json!({"subject": {"kind": "organization"}, "terms": terms});
-    market.stand.make(&market.us, "strategies", body).await;
+    let made = market.stand.make(&market.us, "strategies", body).await;
 
     let told = market.explain(json!({})).await.expect(200).json();
 
+    let gratis = told["candidates"][0]["offer_id"].as_str().expect("an id");
     assert_eq!(told["out"][0]["provider"], "dear");
     assert_eq!(told["out"][0]["reason"], "too_dear");
-    let images = json!({"request": {"model": "swift", "input": "hello"}, "endpoint": "embeddings"});
-    let none = market.explain(images).await.expect(200).json();
-    assert!(
-        none["refusal"].is_null() || none["candidates"] == json!([]),
-        "{none}"
-    );
+    let terms = json!({"kind": "miser", "max_cost_per_million_nano_usd": 5_000_000, "is_paid_allowed": false});
+    let path = format!("strategies/{}", id_of(&made));
+    let set = market.stand.ask(&market.us, Method::PUT, &path, terms);
+    set.await.expect(200);
+    let path = format!("offers/{gratis}");
+    let off = json!({"is_enabled": false});
+    let off = market.stand.platform(Method::PATCH, &path, off);
+    off.await.expect(200);
+    let none = market.explain(json!({})).await.expect(200).json();
+    assert_eq!(none["candidates"], json!([]));
+    let refusal = none["refusal"].as_str().unwrap_or_default();
+    assert!(refusal.contains("bounds"), "{none}");
     market
         .explain(json!({"request": {"model": "swfit", "messages": []}}))
         .await
