@@ -30,6 +30,8 @@ pub mod realtime;
 pub mod control;
 pub mod snapshot;
 
+pub mod agents;
+
 pub mod admin;
 pub mod gateway;
 pub mod simulate;

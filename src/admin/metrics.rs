@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use prometheus::{Error, HistogramVec, IntCounterVec, IntGauge};
 
-use crate::{identity::mail, telemetry::Registry, usage::rollup::Comparison};
+use crate::{agents::driver, identity::mail, telemetry::Registry, usage::rollup::Comparison};
 
 /// The sidecar's metrics.
 #[derive(Clone, Debug)]
@@ -20,7 +20,19 @@ pub struct Metrics {
     letters_waiting: IntGauge,
     letters_oldest: IntGauge,
     letters_given_up: IntGauge,
+    agents: AgentMetrics,
 }
+
+/// The metrics of agents.
+#[derive(Clone, Debug)]
+struct AgentMetrics {
+    led: IntGauge,
+    runs: IntCounterVec,
+    durations: HistogramVec,
+}
+
+/// The upper bounds of agents' wakings, in seconds: from nothing to do to a whole night's work.
+const AGENT_SECONDS: [f64; 8] = [0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
 
 /// The upper bounds of durations, in seconds: from a look-up to a password's hash behind others.
 const SECONDS: [f64; 10] = [
@@ -85,6 +97,7 @@ impl Metrics {
                 "synaxis_letters_given_up",
                 "Letters that were lost in the last seven days: nobody took them while they counted",
             )?,
+            agents: AgentMetrics::new(&registry)?,
             registry,
         })
     }
@@ -136,9 +149,48 @@ impl Metrics {
         }
     }
 
+    /// Notes what there is to tell of agents.
+    pub fn woken(&self, news: driver::News) {
+        match news {
+            driver::News::Leads(leads) => self.agents.led.set(i64::from(leads)),
+            driver::News::Ended {
+                agent,
+                outcome,
+                took,
+            } => {
+                let runs = &self.agents.runs;
+                runs.with_label_values(&[agent, outcome.word()]).inc();
+                let durations = self.agents.durations.with_label_values(&[agent]);
+                durations.observe(took.as_secs_f64());
+            }
+        }
+    }
+
     /// Returns every metric in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
         self.registry.render()
+    }
+}
+
+impl AgentMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        Ok(Self {
+            led: registry.int_gauge(
+                "synaxis_agents_led",
+                "Whether this sidecar wakes the agents: 1, or 0",
+            )?,
+            runs: registry.int_counters(
+                "synaxis_agent_runs_total",
+                "Wakings of agents, by agent and outcome",
+                &["agent", "outcome"],
+            )?,
+            durations: registry.histograms(
+                "synaxis_agent_run_duration_seconds",
+                "How long wakings of agents took, by agent",
+                &AGENT_SECONDS,
+                &["agent"],
+            )?,
+        })
     }
 }

@@ -47,6 +47,7 @@ pub mod patch;
 pub mod roles;
 pub mod tenants;
 
+pub mod agents;
 pub mod audit;
 pub mod auth;
 pub mod cookie;

@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use super::{
     Plane,
     access::Access,
-    audit, auth, auto_optimization, catalog, docs,
+    agents, audit, auth, auto_optimization, catalog, docs,
     doors::{Doors, Table},
     enforcement,
     error::ApiError,
@@ -26,9 +26,8 @@ fn doors() -> Doors {
     let page = entrance_of_organizations(records(one_self(entrance(page))));
     let page = tenants(organizations(page));
     let page = keys(roles(members(groups(page))));
-    let page = strategies::of_platform(strategies::of_organizations(routing::of_organizations(
-        page,
-    )));
+    let page = strategies::of_platform(strategies::of_organizations(page));
+    let page = agents(routing::of_organizations(page));
     insight(catalog::of_platform(catalog::of_organizations(page)))
 }
 
@@ -310,6 +309,16 @@ fn insight(page: Doors) -> Doors {
         .at(Access::Platform, routes!(fitness::show_platform_health))
         .at(Access::Platform, routes!(nodes::list_nodes))
         .at(Access::Platform, routes!(refunds::refund_request))
+}
+
+/// Work nobody waits for.
+fn agents(page: Doors) -> Doors {
+    page.at(Access::Platform, routes!(agents::list_agents))
+        .at(Access::Platform, routes!(agents::show_agent))
+        .at(Access::Platform, routes!(agents::change_agent))
+        .at(Access::Platform, routes!(agents::run_agent))
+        .at(Access::Platform, routes!(agents::list_agent_runs))
+        .at(Access::Platform, routes!(agents::show_agent_run))
 }
 
 /// Returns the OpenAPI document of all operations.

@@ -110,6 +110,8 @@ ids! {
     AllowanceId,
     /// A process of ours, from its start to its end.
     NodeId,
+    /// One waking of an agent.
+    RunId,
     /// One call through the gateway; its time part is when the call began.
     RequestId,
     /// A signed-in person's stay.

@@ -15,8 +15,8 @@ pub use fault::Fault;
 pub use ids::{
     AlertChannelId, AlertDeliveryId, AlertId, AllowanceId, ApiKeyId, AssignmentId, CredentialId,
     EventId, GroupId, IdentityProviderId, InvitationId, LimitId, ModelId, NodeId, OfferId,
-    OrganizationId, ProviderId, RequestId, RoleId, RouteId, SessionId, SigningKeyId, StrategyId,
-    UserId,
+    OrganizationId, ProviderId, RequestId, RoleId, RouteId, RunId, SessionId, SigningKeyId,
+    StrategyId, UserId,
 };
 pub use money::NanoUsd;
 pub use page::{Cursor, Order, Page, Paging};

@@ -9,6 +9,7 @@ pub mod provider;
 pub mod wishes;
 
 pub mod index;
+pub mod listing;
 
 pub mod vault;
 

@@ -101,14 +101,14 @@ async fn ask(guard: &Guard, trial: Trial<'_>) -> Result<Finding, NotFetched> {
     })
 }
 
-fn models_of(base_url: &Url) -> Url {
+pub(super) fn models_of(base_url: &Url) -> Url {
     let mut url = base_url.clone();
     let path = format!("{}/models", base_url.path().trim_end_matches('/'));
     url.set_path(&path);
     url
 }
 
-fn with_key(request: RequestBuilder, trial: &Trial<'_>) -> RequestBuilder {
+pub(super) fn with_key(request: RequestBuilder, trial: &Trial<'_>) -> RequestBuilder {
     let secret = trial.secret.expose();
     let request = match trial.auth {
         Auth::Bearer => request.bearer_auth(secret),

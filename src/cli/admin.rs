@@ -8,6 +8,10 @@ use tokio::sync::watch;
 use super::{audit_key, settings::ConfigArgs, stop::Stop};
 use crate::{
     admin::{Listeners, Metrics, Plane, serve},
+    agents::{
+        Agent, cost::CostOptimization, discovery::ModelDiscovery, driver::Driver,
+        health::HealthMonitoring, maintenance::Maintenance, security::SecurityAudit,
+    },
     base::{Clock, tasks::Tasks},
     catalog::told,
     config::{Config, Environment, Security},
@@ -36,6 +40,7 @@ const SECTIONS: &[&str] = &[
     "mail",
     "admin",
     "egress",
+    "agents",
     "retention",
     "telemetry",
 ];
@@ -70,6 +75,7 @@ async fn admin(config: Config) -> anyhow::Result<()> {
     work(&plane, &tasks);
     post(&config, &plane, &tasks)?;
     keep(&config, &plane, &tasks)?;
+    wake(&config, &plane, &tasks)?;
     learn(&config, &plane, &tasks)?;
     if config.environment == Environment::Production && config.mail.transport == Transport::File {
         let folder = config.mail.folder.display();
@@ -168,6 +174,58 @@ fn keep(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Starts what wakes the agents, here or in another sidecar.
+fn wake(config: &Config, plane: &Plane, tasks: &Tasks) -> anyhow::Result<()> {
+    let open = |max_connections| {
+        let few = postgres::Settings {
+            max_connections,
+            ..config.database.clone()
+        };
+        Postgres::connect(&few, Role::Agent)
+    };
+    let metrics = plane.metrics.clone();
+    let driver = Driver {
+        own: open(DRIVER_CONNECTIONS)?,
+        postgres: open(AGENT_CONNECTIONS)?,
+        clock: plane.clock.clone(),
+        agents: agents(config, plane),
+        tasks: tasks.clone(),
+        tell: Arc::new(move |news| metrics.woken(news)),
+    };
+    tasks.spawn("agents", driver.run(stopped(plane)));
+    Ok(())
+}
+
+/// Everybody who is woken.
+fn agents(config: &Config, plane: &Plane) -> Vec<Arc<dyn Agent>> {
+    let (vault, guard) = (Arc::clone(&plane.vault), Arc::clone(&plane.egress));
+    let health = HealthMonitoring {
+        vault: Arc::clone(&vault),
+        guard: Arc::clone(&guard),
+    };
+    let discovery = ModelDiscovery {
+        vault: Arc::clone(&vault),
+        guard,
+        settings: config.agents.clone(),
+    };
+    let maintenance = Maintenance {
+        retention: config.retention.clone(),
+        attempts_kept: Duration::from_secs(config.identity.attempts_kept_days * 86_400),
+    };
+    let security = SecurityAudit {
+        weak_secrets: config.security.weaknesses(),
+    };
+    vec![
+        Arc::new(health),
+        Arc::new(CostOptimization { vault }),
+        Arc::new(discovery),
+        Arc::new(security),
+        Arc::new(maintenance),
+    ]
+}
+
+/// Connections of what wakes agents: one renews the lease, one looks, one notes how wakings end.
+const DRIVER_CONNECTIONS: u32 = 3;
 /// Connections of background work: one holds the lock, one works, one writes checkpoints.
 const AGENT_CONNECTIONS: u32 = 4;
 

@@ -26,6 +26,7 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     add("routing", ranges::of_routing(&config.routing));
     add("quota", ranges::of_quota(&config.quota));
     add("usage", ranges::of_usage(&config.usage));
+    add("agents", config.agents.validate());
     add("retention", config.retention.validate());
     add("egress", ranges::of_egress(&config.egress));
     add("security", config.security.validate());

@@ -60,6 +60,8 @@ pub struct Config {
     pub quota: crate::quota::Settings,
     /// Where entries wait for the books.
     pub usage: crate::usage::Settings,
+    /// Work nobody waits for.
+    pub agents: crate::agents::discovery::Settings,
     /// What is kept and for how long.
     pub retention: crate::control::retention::Settings,
     /// Where we may connect to.

@@ -13,7 +13,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::{base::Moment, catalog::Catalog, routing::Preferences};
+use crate::{
+    base::Moment,
+    catalog::{Catalog, Provider},
+    routing::Preferences,
+};
 
 pub use ask::{Demand, Size, keep_own};
 pub use build::{BadSnapshot, build, read};
@@ -29,6 +33,8 @@ pub struct Snapshot {
     pub taken_at: Moment,
     /// What can be bought.
     pub catalog: Catalog,
+    /// Everybody who can be asked, also who sells nothing now.
+    pub providers: Vec<Arc<Provider>>,
     /// What is wanted of it.
     pub preferences: Preferences,
     /// When a price begins or ends next: what the catalog says holds until then.

@@ -1,6 +1,7 @@
 //! The doors to Postgres and Redis. No business inside.
 
 pub mod feed;
+pub mod lease;
 pub mod migrate;
 pub mod nodes;
 pub mod owner;
@@ -10,6 +11,7 @@ pub mod redis;
 pub mod scope;
 pub mod seal;
 
+pub use lease::Lease;
 pub use owner::OwnerTx;
 pub use postgres::{Conn, OnConstraint, Postgres, StoreError, Tx};
 pub use scope::{OrgTx, PersonTx, Scope, Whose};

@@ -72,7 +72,8 @@ pub async fn beat(
 }
 
 /// What this machine is called.
-fn host() -> String {
+#[must_use]
+pub fn host() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

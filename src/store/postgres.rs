@@ -1,6 +1,6 @@
 //! Pool, transaction, LISTEN, `on_constraint`.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use sqlx::{
@@ -8,6 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
+use super::lease::Lease;
 use crate::base::Secret;
 
 /// A connection, as queries borrow it.
@@ -138,6 +139,9 @@ pub enum StoreError {
     /// A migration failed, or the database holds one we do not know.
     #[error("the migrations do not apply")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// Whoever writes does not lead any more, so nothing is written.
+    #[error("the lease is another's now")]
+    NotLeader,
 }
 
 /// SQLSTATEs that say the server is not there for us now, whole or by class.
@@ -218,6 +222,8 @@ pub struct Postgres {
     pool: PgPool,
     /// LISTEN takes a connection for good, past any pooler.
     direct: PgPool,
+    /// What every transaction must still hold.
+    lease: Option<Arc<Lease>>,
 }
 
 impl Postgres {
@@ -238,6 +244,7 @@ impl Postgres {
         Ok(Self {
             pool: open(&settings.url, settings.max_connections)?,
             direct: open(settings.direct(), 2)?,
+            lease: None,
         })
     }
 
@@ -250,11 +257,33 @@ impl Postgres {
         self.pool.acquire().await.map_err(StoreError::Unreachable)
     }
 
+    /// Returns the same pool for whoever leads: each transaction begins only while the lease is held, and nobody else
+    /// comes to lead before it has ended. What is borrowed with [`Postgres::acquire`] is not held to it.
+    #[must_use]
+    pub fn fenced(&self, lease: Lease) -> Self {
+        Self {
+            lease: Some(Arc::new(lease)),
+            ..self.clone()
+        }
+    }
+
     /// Begins a transaction that sees no tenant: for the definer's functions.
     ///
     /// # Errors
-    /// When Postgres cannot be reached in time.
+    /// When Postgres cannot be reached in time; [`StoreError::NotLeader`] when the lease is lost.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::Unreachable)?;
+        if let Some(lease) = &self.lease {
+            lease.hold(&mut tx).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Begins a transaction that only holds a lock while others work: no lease is asked for, and it may be silent.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached in time.
+    pub async fn begin_waiting(&self) -> Result<Tx, StoreError> {
         self.pool.begin().await.map_err(StoreError::Unreachable)
     }
 

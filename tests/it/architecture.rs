@@ -38,17 +38,21 @@ const MAY_NAME: &[(&str, &str)] = &[
         "base egress telemetry keys catalog dialect quota routing usage snapshot",
     ),
     (
+        "agents",
+        "base egress telemetry store tenancy keys catalog dialect quota routing usage audit snapshot realtime alerts control",
+    ),
+    (
         "admin",
-        "base egress telemetry store tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control",
+        "base egress telemetry store tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control agents",
     ),
     ("simulate", "base dialect catalog"),
     (
         "config",
-        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control gateway admin simulate",
+        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control gateway agents admin simulate",
     ),
     (
         "cli",
-        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control gateway admin simulate config",
+        "base store egress telemetry tenancy identity keys catalog dialect quota routing usage audit snapshot realtime alerts control gateway agents admin simulate config",
     ),
 ];
 

@@ -10,6 +10,7 @@
 mod stack;
 
 mod admin;
+mod agents;
 mod architecture;
 mod audit;
 mod catalog;

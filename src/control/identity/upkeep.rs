@@ -1,4 +1,4 @@
-//! What the door does by itself: follows the signing keys, replaces them, forgets what has run out.
+//! What the door does by itself: follows the signing keys and replaces them. What has run out is forgotten on demand.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use crate::{
     audit::{Actor, By},
     base::{Moment, tasks::Tasks},
     identity::store::person,
+    store::{Postgres, StoreError},
 };
 
 /// How often the keys are read: how long a key that was revoked elsewhere may still verify here.
@@ -56,15 +57,21 @@ async fn look(door: &Door) {
         Ok(false) => {}
         Err(error) => tracing::error!(%error, "the signing key could not be replaced"),
     }
-    let kept = Duration::from_secs(door.settings.attempts_kept_days * 86_400);
-    let pruned = async {
-        let mut conn = door.postgres.acquire().await?;
-        person::prune(&mut conn, now, now.minus(kept)).await
-    };
-    match pruned.await {
-        Ok(rows) => tracing::debug!(rows, "what had run out is forgotten"),
-        Err(error) => tracing::error!(%error, "what has run out could not be forgotten"),
-    }
+}
+
+/// Forgets what has run out: tokens, sessions, attempts to sign in; returns how many rows.
+///
+/// # Errors
+/// When the books do not answer.
+pub async fn prune(
+    postgres: &Postgres,
+    now: Moment,
+    attempts_kept: Duration,
+) -> Result<i64, StoreError> {
+    let mut tx = postgres.begin().await?;
+    let rows = person::prune(&mut tx, now, now.minus(attempts_kept)).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(rows)
 }
 
 fn by_itself(now: Moment) -> By {

@@ -1,6 +1,6 @@
 //! What is kept and for how long: months made ahead, months dropped past their retention, checkpoints of the audit log.
 //!
-//! Every sidecar does this; an advisory lock lets one at a time. Each step is a transaction of its own and may be
+//! Every sidecar does a round when it starts, an agent does the others; an advisory lock lets one at a time. Each step is a transaction of its own and may be
 //! done again, so a sidecar that dies in the middle leaves nothing half done.
 
 mod checkpoints;
@@ -36,8 +36,6 @@ pub struct Settings {
     pub checkpoint_folder: Option<PathBuf>,
     /// The time between two checkpoints.
     pub checkpoint_every_s: u64,
-    /// The time between two rounds of dropping and making.
-    pub every_s: u64,
 }
 
 impl Default for Settings {
@@ -47,7 +45,6 @@ impl Default for Settings {
             changes_days: 7,
             checkpoint_folder: None,
             checkpoint_every_s: 3_600,
-            every_s: 86_400,
         }
     }
 }
@@ -60,7 +57,6 @@ impl Settings {
             Fault::unless_within("days", self.days, 32..=3_650),
             Fault::unless_within("changes_days", self.changes_days, 1..=3_650),
             Fault::unless_within("checkpoint_every_s", self.checkpoint_every_s, 60..=86_400),
-            Fault::unless_within("every_s", self.every_s, 60..=86_400),
         ]
         .into_iter()
         .flatten()
@@ -115,10 +111,10 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps until `stopped`: once at the start, then as often as it was told.
+    /// Makes one round, and keeps checkpoints until `stopped`.
     pub async fn run(self, stopped: impl Future<Output = ()>) {
         let both = async {
-            tokio::join!(self.keep_rounds(), self.keep_checkpoints());
+            tokio::join!(self.first_round(), self.keep_checkpoints());
         };
         tokio::select! {
             () = stopped => {}
@@ -126,21 +122,11 @@ impl Keeper {
         }
     }
 
-    async fn keep_rounds(&self) {
-        loop {
-            let pause = match self.round().await {
-                Ok(Some(report)) => {
-                    tracing::info!(?report, "retention was kept");
-                    Duration::from_secs(self.settings.every_s)
-                }
-                // Another sidecar is at it.
-                Ok(None) => Duration::from_secs(self.settings.every_s),
-                Err(error) => {
-                    tracing::error!(error = %told(&error), "retention was not kept");
-                    PAUSE
-                }
-            };
-            tokio::time::sleep(pause).await;
+    /// Makes a round as soon as the books answer: nothing is booked into a month that is missing.
+    async fn first_round(&self) {
+        while let Err(error) = self.round().await {
+            tracing::error!(error = %told(&error), "retention was not kept");
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -169,7 +155,7 @@ impl Keeper {
     /// When a step fails; what was done before stays done.
     pub async fn round(&self) -> Result<Option<Report>, RoundFailed> {
         // Held by an open transaction: it ends with the connection, whatever becomes of us.
-        let mut lock = self.postgres.begin().await?;
+        let mut lock = self.postgres.begin_waiting().await?;
         if !store::is_first(&mut lock).await? {
             return Ok(None);
         }
@@ -182,6 +168,7 @@ impl Keeper {
         if report.has_dropped() {
             self.note(&report).await?;
         }
+        tracing::info!(?report, "retention was kept");
         Ok(Some(report))
     }
 

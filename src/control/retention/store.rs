@@ -44,10 +44,11 @@ pub(super) async fn note_checkpoint(conn: &mut Conn, ends: &[End]) -> Result<(),
 
 /// Makes this month and those after it wherever they are missing; returns how many were.
 pub(super) async fn make_months(postgres: &Postgres, ahead: i32) -> Result<i32, StoreError> {
-    let mut conn = postgres.acquire().await?;
+    let mut tx = postgres.begin().await?;
     let made = sqlx::query_scalar!(r#"select platform.make_months($1) as "made!""#, ahead)
-        .fetch_one(&mut *conn)
+        .fetch_one(&mut *tx)
         .await?;
+    tx.commit().await?;
     Ok(made)
 }
 
@@ -84,14 +85,15 @@ pub(super) async fn retire_month(
     partition: &str,
     days: i32,
 ) -> Result<String, StoreError> {
-    let mut conn = postgres.acquire().await?;
+    let mut tx = postgres.begin().await?;
     let outcome = sqlx::query_scalar!(
         r#"select platform.retire_month($1::text::regclass, $2) as "outcome!""#,
         partition,
         days
     )
-    .fetch_one(&mut *conn)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(outcome)
 }
 
@@ -135,7 +137,7 @@ pub(super) async fn retire_audit_month(
     let seqs: Vec<i64> = due.iter().map(|end| end.seq).collect();
     let macs: Vec<Vec<u8>> = vouched.iter().map(|keyed| keyed.hash.clone()).collect();
     let key_id = vouched.first().map(|keyed| keyed.key_id.clone());
-    let mut conn = postgres.acquire().await?;
+    let mut tx = postgres.begin().await?;
     let outcome = sqlx::query_scalar!(
         r#"select audit.retire_month($1::text::regclass, $2, $3, $4, $5, $6) as "outcome!""#,
         partition,
@@ -145,8 +147,9 @@ pub(super) async fn retire_audit_month(
         key_id,
         &macs,
     )
-    .fetch_one(&mut *conn)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(outcome)
 }
 
@@ -194,7 +197,7 @@ pub(super) async fn prune_rows(
     before: Moment,
     batch: i32,
 ) -> Result<i64, StoreError> {
-    let mut conn = postgres.acquire().await?;
+    let mut tx = postgres.begin().await?;
     let pruned = sqlx::query_scalar!(
         r#"select platform.prune_rows($1::text::regclass, $2, $3, $4) as "pruned!""#,
         table,
@@ -202,8 +205,9 @@ pub(super) async fn prune_rows(
         before.utc(),
         batch,
     )
-    .fetch_one(&mut *conn)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(pruned)
 }
 
@@ -233,9 +237,10 @@ pub(super) async fn prune_changes(postgres: &Postgres, days: i32) -> Result<i64,
         days,
         microseconds: 0,
     };
-    let mut conn = postgres.acquire().await?;
+    let mut tx = postgres.begin().await?;
     let pruned = sqlx::query_scalar!(r#"select platform.prune_changes($1) as "pruned!""#, keep)
-        .fetch_one(&mut *conn)
+        .fetch_one(&mut *tx)
         .await?;
+    tx.commit().await?;
     Ok(pruned)
 }

@@ -131,6 +131,7 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
     Ok(Snapshot {
         seq: document.seq,
         taken_at,
+        providers: shelf.usable_providers(),
         catalog: Catalog::new(offers.into_values().collect(), &aliases, wishes),
         preferences: preferences(routes, strategies),
         changes_at: document.changes_at_ms.map(Moment::from_millis),
@@ -175,6 +176,14 @@ struct Stocked {
 }
 
 impl Shelf {
+    /// Returns every provider that can be asked, by id.
+    fn usable_providers(&self) -> Vec<Arc<Provider>> {
+        let usable = self.providers.values().filter(|stocked| stocked.is_usable);
+        let mut providers: Vec<_> = usable.map(|one| Arc::clone(&one.provider)).collect();
+        providers.sort_unstable_by_key(|provider| provider.id);
+        providers
+    }
+
     /// Makes an offer; `None` when it is switched off or hangs on what was left out.
     fn offer(&self, row: OfferRow) -> Option<Offer> {
         let stocked = self.providers.get(&row.provider_id)?;

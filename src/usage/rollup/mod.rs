@@ -62,8 +62,14 @@ pub async fn keep(
 /// # Errors
 /// When Postgres does not answer.
 pub async fn fold(postgres: &Postgres) -> Result<(), StoreError> {
-    while store::fold(&mut *postgres.acquire().await?, BATCH).await? == BATCH {}
-    Ok(())
+    loop {
+        let mut tx = postgres.begin().await?;
+        let taken = store::fold(&mut tx, BATCH).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        if taken < BATCH {
+            return Ok(());
+        }
+    }
 }
 
 /// Compares the roll-ups of the last hours with the entries.

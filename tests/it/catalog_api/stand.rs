@@ -38,7 +38,12 @@ pub struct Tenant {
 impl Stand {
     /// Starts both.
     pub async fn start() -> Self {
-        let admin = TestAdmin::start().await;
+        Self::start_with(&[]).await
+    }
+
+    /// Starts both, the sidecar with settings of its own.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let admin = TestAdmin::start_with(settings).await;
         let folder = tempfile::tempdir().expect("a folder");
         let variables = variables(&admin.database, &test_redis_url());
         let proxy = Proxy::start(&variables, &folder.path().join("proxy"), &[]).await;

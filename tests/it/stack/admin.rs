@@ -8,6 +8,7 @@ use std::{
 };
 
 use reqwest::{Client, Method, RequestBuilder, Response};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -75,6 +76,13 @@ impl TestAdmin {
     pub fn kill(&mut self) {
         let _dead = self.child.kill();
         let _reaped = self.child.wait();
+    }
+
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let id = Pid::from_raw(id).expect("a process id");
+        kill_process(id, signal).expect("signalled");
     }
 
     async fn start_on(database: TestDatabase, variables: &[(String, String)]) -> Self {

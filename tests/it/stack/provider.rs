@@ -28,29 +28,16 @@ impl Provider {
 
     /// Starts a provider with more flags of `synaxis simulate`.
     pub fn start_with(name: &str, flags: &[&str]) -> Self {
+        Self::start_at(name, &free_address(), flags)
+    }
+
+    /// Starts a provider where another one was.
+    pub fn start_at(name: &str, address: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let address = free_address();
-        let child = Command::new(SYNAXIS)
-            .args(["simulate", "--listen", &address, "--name", name, "--log"])
-            .arg(folder.path().join("calls.jsonl"))
-            .args(flags)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a provider");
-        let began = Instant::now();
-        while TcpStream::connect(&address).is_err() {
-            assert!(
-                began.elapsed() < Duration::from_secs(10),
-                "the provider does not listen"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let child = spawn(name, address, flags, &folder);
         Self {
             name: name.to_owned(),
-            address,
+            address: address.to_owned(),
             child,
             folder,
         }
@@ -120,4 +107,27 @@ impl Drop for Provider {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Starts a provider's process and waits until it listens.
+fn spawn(name: &str, address: &str, flags: &[&str], folder: &TempDir) -> Child {
+    let child = Command::new(SYNAXIS)
+        .args(["simulate", "--listen", address, "--name", name, "--log"])
+        .arg(folder.path().join("calls.jsonl"))
+        .args(flags)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a provider");
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "the provider does not listen"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
 }
