@@ -40,7 +40,7 @@ fn id(api_key: ApiKeyId, word: &[u8]) -> Uuid {
         .iter_mut()
         .zip(hash)
         .for_each(|(byte, from)| *byte = from);
-    Uuid::from_bytes(bytes)
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 #[cfg(test)]

@@ -207,6 +207,7 @@ impl Booking {
             charged: failed.may_be_billed.then(|| Charged {
                 input_tokens: read.input,
                 price_book: offer.price_book.clone(),
+                in_entry: false,
             }),
         });
     }
@@ -294,20 +295,14 @@ impl Booking {
         if self.stage != Stage::Begun {
             return self.cancel();
         }
-        let entry = &self.intent.0;
-        let was_billed = entry
-            .attempts
-            .iter()
-            .any(|attempt| attempt.cost_nano_usd != NanoUsd::ZERO);
-        let read = if was_billed {
-            self.expected.input
-        } else {
-            Tokens(0)
-        };
-        let usage = Usage {
-            input: read,
-            ..Usage::default()
-        };
+        let attempts = &mut self.intent.0.attempts;
+        let is_billed = |attempt: &&mut AttemptRecord| attempt.cost_nano_usd != NanoUsd::ZERO;
+        let billed = attempts.iter_mut().rfind(is_billed);
+        let mut usage = Usage::default();
+        if let Some(charged) = billed.and_then(|attempt| attempt.charged.as_mut()) {
+            charged.in_entry = true;
+            usage.input = charged.input_tokens;
+        }
         // The failed attempts carry their own cost: nothing is priced a second time.
         self.price = Price::default();
         self.intent.0.price_book.clear();

@@ -86,6 +86,9 @@ impl Ledger {
         form: &Form<'_>,
         now: Moment,
     ) -> Result<Result<Answer, Obstacle>, Unavailable> {
+        if self.is_evicting.load(Ordering::Relaxed) {
+            return Err(Unavailable::Evicts);
+        }
         let link = self.link().await?;
         let epoch = self.epoch.load_full();
         let is_known = self.is_known.load(Ordering::Acquire);
@@ -141,15 +144,6 @@ impl Ledger {
             call.push(scratch.numbers.finish());
             call
         })
-    }
-
-    /// Wakes the beat and waits until it has found which epoch this is.
-    async fn wait_for_epoch(&self, until: Instant) {
-        let changed = self.epoch_changed.notified();
-        self.beat_wanted.notify_one();
-        // A change between the answer and this wait is found by asking again soon.
-        let soon = until.min(Instant::now() + Duration::from_millis(self.settings.beat_ms()));
-        let _ = timeout_at(soon, changed).await;
     }
 
     async fn link(&self) -> Result<Arc<Link>, Unavailable> {

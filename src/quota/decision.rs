@@ -91,6 +91,9 @@ pub enum Unavailable {
     /// Redis did not answer others a moment ago and was not asked.
     #[error("the limits' store does not answer")]
     Shut,
+    /// Redis may forget counters when its memory is short.
+    #[error("the limits' store may evict keys")]
+    Evicts,
     /// Redis lost its memory and is not rebuilt yet.
     #[error("the limits are being rebuilt")]
     Rebuilding,

@@ -6,10 +6,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+pub(super) use super::account::{Account, Charged};
 use super::{
     Actual,
     calendar::Calendar,
@@ -22,98 +24,6 @@ use crate::base::{Moment, OrganizationId, RequestId};
 
 /// Into how many parts the accounts are split, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
-
-/// One charge of a hold.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Charged {
-    pub(super) counter: Counter,
-    pub(super) amount: u64,
-    /// The candidate's own allowance rather than a limit of the tenant.
-    pub(super) is_own: bool,
-}
-
-/// What this proxy knows of one of its holds, until the books know it too.
-#[derive(Clone, Debug)]
-pub(super) struct Account {
-    pub(super) organization: OrganizationId,
-    /// When Redis admitted it, by its clock.
-    pub(super) at: Moment,
-    pub(super) charges: Vec<Charged>,
-    /// What earlier attempts used.
-    pub(super) failed: Actual,
-    pub(super) end: Option<End>,
-    is_settled: bool,
-    is_booked: bool,
-}
-
-impl Account {
-    pub(super) fn new(organization: OrganizationId, at: Moment, charges: Vec<Charged>) -> Self {
-        Self {
-            organization,
-            at,
-            charges,
-            failed: Actual::default(),
-            end: None,
-            is_settled: false,
-            is_booked: false,
-        }
-    }
-
-    /// Returns what stands on the counter of `charge` for this hold, as far as is known now.
-    pub(super) fn amount(&self, charge: &Charged) -> u64 {
-        match self.end {
-            None | Some(End::AsHeld) => charge.amount,
-            Some(End::Cancelled) => 0,
-            Some(End::Used(last)) if charge.is_own => charge.counter.meter.of(&last),
-            Some(End::Used(last)) => charge.counter.meter.of(&last.after(self.failed)),
-        }
-    }
-
-    /// Returns what it is charged of the tenant's limits whose windows are days and months.
-    fn tenant_charges(&self) -> impl Iterator<Item = &Charged> {
-        let is_tenants =
-            |charge: &&Charged| !charge.is_own && charge.counter.shape() == Shape::Calendar;
-        self.charges.iter().filter(is_tenants)
-    }
-
-    /// Returns an account that stands for one charge of this one.
-    fn of_one(&self, charge: &Charged, amount: u64) -> Self {
-        let charge = Charged { amount, ..*charge };
-        Self {
-            end: Some(End::AsHeld),
-            is_settled: true,
-            ..Self::new(self.organization, self.at, vec![charge])
-        }
-    }
-
-    fn add(&mut self, amount: u64) {
-        for charge in &mut self.charges {
-            charge.amount = charge.amount.saturating_add(amount);
-        }
-    }
-
-    /// Says whether nobody will ask for it again.
-    fn is_done(&self) -> bool {
-        self.is_settled && (self.is_booked || self.end == Some(End::Cancelled))
-    }
-
-    /// Says whether every window it was charged to is over, so that losing it would change nothing.
-    fn is_over(&self, calendar: &Calendar, now: Moment) -> bool {
-        self.is_settled
-            && self
-                .charges
-                .iter()
-                .all(|charge| is_over(charge, self.at, calendar, now))
-    }
-}
-
-fn is_over(charge: &Charged, at: Moment, calendar: &Calendar, now: Moment) -> bool {
-    match charge.counter.shape() {
-        Shape::InFlight => true,
-        Shape::Ring(length) => u128::from(length) * 2 < now.since(at).as_millis(),
-        Shape::Calendar => charge.counter.spans(calendar, at).end <= now.millis(),
-    }
-}
 
 /// A part of the accounts.
 #[derive(Debug, Default)]
@@ -312,7 +222,7 @@ fn add_up(sums: &mut Sums, account: &Account, calendar: &Calendar) {
         };
         let amount = account.amount(charge);
         match sums.entry((charge.counter, period)) {
-            Entry::Occupied(mut known) => known.get_mut().1.add(amount),
+            Entry::Occupied(mut known) => known.get_mut().1.add(amount, account),
             Entry::Vacant(new) => {
                 new.insert((RequestId::new(account.at), account.of_one(charge, amount)));
             }
@@ -372,12 +282,12 @@ impl Desk {
 
     /// Returns the account when Redis must be told of it: it is not in the books, nor known to be cancelled.
     pub(super) fn find_unbooked(&self, id: RequestId) -> Option<Account> {
-        self.account(id).filter(is_unbooked)
+        self.account(id).filter(Account::is_unbooked)
     }
 
     /// Returns every hold that is not in the books.
     pub(super) fn unbooked(&self) -> Vec<RequestId> {
-        self.ids_of(is_unbooked)
+        self.ids_of(Account::is_unbooked)
     }
 
     /// Returns the open holds that count as in flight.
@@ -399,17 +309,17 @@ impl Desk {
     }
 
     /// Forgets settled holds whose windows are all over.
-    pub(super) fn prune(&self, calendar: &Calendar, now: Moment) {
+    pub(super) fn prune(&self, calendar: &Calendar, now: Moment, instant: Instant) {
         for shard in &self.shards {
             lock(shard)
                 .accounts
-                .retain(|_, account| !account.is_over(calendar, now));
+                .retain(|_, account| !account.is_over(calendar, now, instant));
         }
-        lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now));
+        lock(&self.sums).retain(|_, (_, account)| !account.is_over(calendar, now, instant));
     }
 
     /// Forgets members the books were never told of: their slices have long been settled.
-    pub(super) fn prune_members(&self, now: std::time::Instant) {
+    pub(super) fn prune_members(&self, now: Instant) {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let before = shard.members.len();
@@ -439,11 +349,6 @@ impl Desk {
         let last_byte = usize::from(id.uuid().as_bytes()[15]);
         lock(self.shards.get(last_byte % SHARDS).unwrap_or(first))
     }
-}
-
-/// A cancelled hold is of interest until Redis knows its end: it may have survived what Redis lost.
-fn is_unbooked(account: &Account) -> bool {
-    !account.is_booked && (account.end != Some(End::Cancelled) || !account.is_settled)
 }
 
 fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -520,7 +425,8 @@ mod tests {
         let at = Moment::from_millis(1_795_000_000_000);
         settle_some(&desk, &calendar, at, 1_000);
 
-        desk.prune(&calendar, at.plus(std::time::Duration::from_hours(24 * 40)));
+        let later = std::time::Duration::from_hours(24 * 40);
+        desk.prune(&calendar, at.plus(later), Instant::now() + later);
 
         assert!(desk.unbooked().is_empty());
         assert!(desk.sums().is_empty());

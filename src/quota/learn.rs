@@ -77,7 +77,10 @@ impl Ledger {
 
     fn write_told(&self, told: &[Told], lines: &[(usize, Counter)]) -> Call<'_> {
         script::with_scratch(|scratch| {
-            let mut call = Call::new(&self.scripts.learn, lines.len(), lines.len() * 160 + 64);
+            let keys = 1 + lines.len();
+            let mut call = Call::new(&self.scripts.learn, keys, keys * 160 + 64);
+            self.redis.names().epoch(&mut scratch.name);
+            call.push(&scratch.name);
             for (place, counter) in lines {
                 let names = self.redis.names();
                 counter.name(names, self.settings.lease_ms, &mut scratch.name);
@@ -86,6 +89,7 @@ impl Ledger {
                     self.write_line(one, counter, &mut scratch.numbers);
                 }
             }
+            call.push(&self.epoch.load().token());
             call.push(scratch.numbers.finish());
             call
         })

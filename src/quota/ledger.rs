@@ -41,6 +41,8 @@ use crate::{
 pub(super) struct Epoch {
     pub(super) id: u64,
     pub(super) server: String,
+    /// By how much rings and leases lag behind its clock, in milliseconds: what that jumped.
+    pub(super) shift_ms: i64,
     /// Everything that is not in the books was asserted in it.
     pub(super) is_ready: bool,
 }
@@ -48,7 +50,7 @@ pub(super) struct Epoch {
 impl Epoch {
     /// Returns what the scripts compare.
     pub(super) fn token(&self) -> String {
-        format!("{}:{}:", self.id, self.server)
+        format!("{}:{}:{}:", self.id, self.server, self.shift_ms)
     }
 }
 
@@ -61,6 +63,8 @@ pub struct Ledger {
     pub(super) calendar: Calendar,
     pub(super) desk: Arc<Desk>,
     pub(super) breaker: Breaker,
+    /// Redis would evict counters when its memory is short.
+    pub(super) is_evicting: AtomicBool,
     pub(super) epoch: ArcSwap<Epoch>,
     pub(super) epoch_changed: Notify,
     pub(super) beat_wanted: Notify,
@@ -127,6 +131,7 @@ impl Ledger {
             calendar: Calendar::default(),
             desk,
             breaker: Breaker::default(),
+            is_evicting: AtomicBool::new(false),
             epoch: ArcSwap::default(),
             epoch_changed: Notify::new(),
             beat_wanted: Notify::new(),

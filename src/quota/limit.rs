@@ -181,6 +181,13 @@ impl Limit {
         }
     }
 
+    /// Says whether the caller asked for it with this call: its id is made from the caller's word, as ids of version 8
+    /// are, rather than kept in the books.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        self.id.get_version_num() == 8
+    }
+
     /// Says whether a call holds what its answer is expected to be of this, rather than the most it can be.
     #[must_use]
     pub const fn expects_output(&self) -> bool {

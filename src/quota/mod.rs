@@ -11,8 +11,10 @@ mod clock;
 mod counter;
 mod script;
 
+mod account;
 mod answer;
 mod asking;
+mod beat;
 mod decision;
 mod degraded;
 mod desk;
@@ -28,6 +30,7 @@ mod slices;
 mod slicing;
 mod store;
 mod switch;
+mod turn;
 mod upkeep;
 mod watch;
 

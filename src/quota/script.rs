@@ -32,9 +32,12 @@ pub struct Scripts {
     pub(super) seed: Script,
     pub(super) reassert: Script,
     pub(super) epoch: Script,
+    pub(super) turn: Script,
     pub(super) learn: Script,
     pub(super) standing: Script,
     pub(super) correct: Script,
+    /// Time passes as the clock says, however fast or slow it goes.
+    pub(super) is_wound: bool,
 }
 
 impl Default for Scripts {
@@ -44,7 +47,7 @@ impl Default for Scripts {
 }
 
 impl Scripts {
-    /// Returns the scripts with another clock: `line` sets `now`, in milliseconds. For tests that wind time.
+    /// Returns the scripts with another clock, which may be wrong: `line` sets `now`, in milliseconds. For tests.
     #[must_use]
     pub fn with_clock(line: &str) -> Self {
         let common: Vec<&str> = COUNTER
@@ -60,6 +63,15 @@ impl Scripts {
         Self::over(&(common.join("\n") + "\n"))
     }
 
+    /// Takes the clock at its word, whatever it does. For tests that wind time.
+    #[must_use]
+    pub fn wound(self) -> Self {
+        Self {
+            is_wound: true,
+            ..self
+        }
+    }
+
     fn over(common: &str) -> Self {
         let script = |own: &str| Script::new(format!("{common}{own}"));
         Self {
@@ -69,9 +81,11 @@ impl Scripts {
             seed: script(include_str!("lua/seed.lua")),
             reassert: script(include_str!("lua/reassert.lua")),
             epoch: script(include_str!("lua/epoch.lua")),
+            turn: script(include_str!("lua/turn.lua")),
             learn: script(include_str!("lua/learn.lua")),
             standing: script(include_str!("reconcile/lua/standing.lua")),
             correct: script(include_str!("reconcile/lua/correct.lua")),
+            is_wound: false,
         }
     }
 }

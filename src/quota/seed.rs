@@ -9,7 +9,7 @@ use std::{
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -18,9 +18,10 @@ use super::{
     hold::Counters,
     script,
     store::{BooksAway, Span},
+    turn::Turn,
 };
 use crate::{
-    base::{Moment, OrganizationId},
+    base::{Clock, Moment, OrganizationId},
     store::redis::Call,
 };
 
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long an answer of Redis may have been under way when the counters it missed were seeded.
 const RECENT: Duration = Duration::from_millis(100);
+
+/// How long is waited before it is looked again what another proxy has made known.
+const OTHERS_TURN: Duration = Duration::from_millis(20);
 
 /// Past every clock's error: what is booked a little ahead of Redis's clock was spent, too.
 const AHEAD_MS: i64 = 86_400_000;
@@ -150,7 +154,23 @@ impl Ledger {
     async fn serve(&self, organization: OrganizationId, batch: Batch) -> Served {
         let epoch = self.epoch.load().id;
         let limits: Vec<(Counter, Limit)> = batch.limits.into_iter().collect();
-        let result = self.seed_from_books(organization, &limits, batch.at).await;
+        let counters = limits.iter().map(|(counter, _)| counter);
+        let result = match self.take_turn(organization, counters).await {
+            Turn::Ours(own) => {
+                let result = self.seed_from_books(organization, &limits, batch.at).await;
+                self.give_turn(organization, &own).await;
+                result
+            }
+            Turn::Over => Ok(()),
+            Turn::Others => {
+                // Whoever waits looks again whether the other proxy has made them known.
+                sleep(OTHERS_TURN).await;
+                batch.waiting.into_iter().for_each(|waiting| {
+                    let _ = waiting.send(Ok(()));
+                });
+                return (organization, None);
+            }
+        };
         self.complain(&result);
         for waiting in batch.waiting {
             let answer = match &result {
@@ -218,8 +238,10 @@ impl Ledger {
             }
             Shape::Ring(length) => {
                 let length = i64::try_from(length).unwrap_or(i64::MAX);
+                // Calls are booked by the proxies' clocks; Redis's may be ahead of them.
+                let now = at.min(Clock::System.now());
                 (
-                    at.millis().saturating_sub(length),
+                    now.millis().saturating_sub(length),
                     at.millis().saturating_add(AHEAD_MS),
                 )
             }

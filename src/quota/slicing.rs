@@ -1,7 +1,7 @@
 //! How slices come and go: taken ahead of hot callers, given back when nobody spends them.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,11 @@ const SLOTS: u64 = 24;
 impl Ledger {
     /// Holds the call out of a slice when there is one, without a word with Redis.
     pub(super) fn find_slice(&self, ask: &Ask<'_>) -> Option<Decision> {
-        if !self.slices.serve(ask) || self.settings.most_unbooked < self.desk.members() {
+        let is_evicting = self.is_evicting.load(Ordering::Relaxed);
+        if is_evicting
+            || !self.slices.serve(ask)
+            || self.settings.most_unbooked < self.desk.members()
+        {
             return None;
         }
         let turn = self.slices.turn(ask, Instant::now());
@@ -154,7 +158,8 @@ impl Ledger {
             Shape::InFlight => 0,
             Shape::Ring(length) => {
                 let width = length / SLOTS;
-                width - u64::try_from(at.millis()).unwrap_or_default() % width
+                let tick = at.millis() - self.epoch.load().shift_ms;
+                width - u64::try_from(tick).unwrap_or_default() % width
             }
             Shape::Calendar => {
                 let end = line.counter.spans(&self.calendar, at).end;

@@ -82,7 +82,7 @@ pub trait Books: Send + Sync {
         spans: &[Span],
     ) -> Result<Vec<u64>, BooksAway>;
 
-    /// Returns the next limits of money and calls whose windows are days and months, at most `most`, in the order of
+    /// Returns the next limits whose windows are days and months, at most `most`, in the order of
     /// their ids. Books that know of no limits have none.
     async fn calendar_limits(
         &self,

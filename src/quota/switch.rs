@@ -36,7 +36,7 @@ impl Reach {
     pub(super) fn limits(self, limits: &[Limit]) -> Cow<'_, [Limit]> {
         match self {
             Self::All => Cow::Borrowed(limits),
-            Self::Allowances | Self::Nothing => limits.iter().map(shadow).collect(),
+            Self::Allowances | Self::Nothing => limits.iter().map(unenforced).collect(),
         }
     }
 
@@ -53,7 +53,11 @@ impl Reach {
     }
 }
 
-fn shadow(limit: &Limit) -> Limit {
+/// What a caller asked for itself is no limit that could be wrong.
+fn unenforced(limit: &Limit) -> Limit {
+    if limit.is_asked_for() {
+        return limit.clone();
+    }
     Limit {
         mode: Mode::Shadow,
         ..limit.clone()

@@ -1,5 +1,5 @@
-//! What the ledger does by itself: tells Redis how holds ended, renews leases, notices that Redis lost its memory
-//! and tells it again what is not in the books.
+//! What the ledger does by itself: tells Redis how holds ended, renews leases, and tells it again what is not in the
+//! books when it lost its memory.
 
 use std::{
     future::Future,
@@ -7,19 +7,17 @@ use std::{
     time::Duration,
 };
 
-use rand::RngExt as _;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     Actual, Ledger, Unavailable,
-    clock::ClockWatch,
     desk::Account,
     hold::{Counters, End, Ending},
     ledger::Epoch,
-    script::{self, Numbers, OTHER_EPOCH, Reply},
+    script::{self, Numbers, OTHER_EPOCH},
 };
 use crate::{
     base::{OrganizationId, RequestId},
@@ -28,10 +26,6 @@ use crate::{
 
 /// How many holds one call ends, renews or asserts: long enough to pay, short enough not to block Redis.
 const BATCH: usize = 64;
-
-/// How long a beat may take before its connection is given up. Longer than a caller's deadline: the beat that waits
-/// is the first to hear that Redis is back.
-const BEAT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pauses between attempts to reach a Redis that is away.
 const PAUSES: [Duration; 4] = [
@@ -86,93 +80,12 @@ impl Ledger {
         }
     }
 
-    /// Looks every now and then which epoch this is, and at once when somebody wants to know.
-    async fn beat(&self) {
-        let mut ticks = interval(Duration::from_millis(self.settings.beat_ms()));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut clock = ClockWatch::default();
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = self.beat_wanted.notified() => {}
-            }
-            if let Err(error) = self.beat_once(&mut clock).await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a beat failed");
-                sleep(Duration::from_millis(10)).await;
-            }
-        }
-    }
-
-    async fn beat_once(&self, clock: &mut ClockWatch) -> Result<(), Unavailable> {
-        let link = match self.redis.link(BEAT_PATIENCE).await {
-            Ok(link) => link,
-            Err(error) => return Err(self.failed(error)),
-        };
-        let call = self.write_beat(&link.server);
-        let asked = std::time::Instant::now();
-        let reply = match self.redis.run(&link, &call, BEAT_PATIENCE).await {
-            Ok(reply) => reply,
-            Err(error) => {
-                if matches!(error, RedisError::Late) {
-                    self.redis.hang_up(&link);
-                }
-                return Err(self.failed(error));
-            }
-        };
-        self.heard();
-        let reply = Reply::of(reply)?;
-        if let Some(jump_ms) = clock.note(asked, std::time::Instant::now(), reply.at) {
-            Counters::add(&self.desk.counters.clock_jumps, 1);
-            tracing::warn!(jump_ms, "redis's clock jumped");
-        }
-        let id = u64::try_from(reply.kind().unwrap_or_default()).unwrap_or_default();
-        self.adopt(id, &link.server).await?;
-        self.desk.prune(&self.calendar, reply.at);
-        Ok(())
-    }
-
-    fn write_beat(&self, server: &str) -> Call<'_> {
-        script::with_scratch(|scratch| {
-            let mut call = Call::new(&self.scripts.epoch, 2, 256);
-            script::push_epoch(&mut call, &self.redis, &mut scratch.name);
-            let candidate: u64 = rand::rng().random_range(1..1 << 48);
-            call.push(itoa::Buffer::new().format(candidate));
-            call.push(server);
-            call.push(itoa::Buffer::new().format(self.settings.rebuild_grace_ms));
-            call
-        })
-    }
-
-    /// Goes by an epoch; a new one is first told everything that is not in the books.
-    async fn adopt(&self, id: u64, server: &str) -> Result<(), Unavailable> {
-        let known = self.epoch.load_full();
-        if known.id == id && known.server == server && known.is_ready {
-            return Ok(());
-        }
-        if known.id != id {
-            // Published before the accounts are read: whoever opens one from here on sees the change and asserts it.
-            let coming = Epoch {
-                id,
-                server: server.to_owned(),
-                is_ready: false,
-            };
-            self.epoch.store(Arc::new(coming));
-            if known.id != 0 {
-                Counters::add(&self.desk.counters.rebuilds, 1);
-                tracing::warn!("redis lost its memory, telling it again");
-            }
-        }
+    /// Tells Redis everything that is not in the books.
+    pub(super) async fn assert_everything(&self) -> Result<(), Unavailable> {
         self.assert_unbooked(&self.desk.unbooked()).await?;
         for batch in self.desk.sums().chunks(BATCH) {
             self.assert_accounts(batch).await?;
         }
-        let ready = Epoch {
-            id,
-            server: server.to_owned(),
-            is_ready: true,
-        };
-        self.epoch.store(Arc::new(ready));
-        self.epoch_changed.notify_waiters();
         Ok(())
     }
 
@@ -230,7 +143,7 @@ impl Ledger {
     fn write_account(&self, account: &Account, numbers: &mut Numbers) {
         numbers
             .push(u64::from(account.end.is_some()))
-            .push_millis(account.at.millis())
+            .push(account.age_ms())
             .push(account.charges.len() as u64);
         for charge in &account.charges {
             let spans = charge.counter.spans(&self.calendar, account.at);
@@ -330,16 +243,14 @@ impl Ledger {
 
     /// Renews the leases of what is in flight, three times as often as they end.
     async fn renew_leases(&self) {
-        let mut ticks = interval(
-            Duration::from_millis(self.settings.lease_ms / 3).max(Duration::from_millis(1)),
-        );
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let lease = Duration::from_millis(self.settings.lease_ms).max(Duration::from_millis(3));
         loop {
-            ticks.tick().await;
             let held = self.desk.in_flight();
             let began = Instant::now();
+            let mut pause = lease / 3;
             for batch in held.chunks(BATCH) {
                 if let Err(error) = self.renew_batch(batch).await {
+                    pause = lease / 12;
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
                         "leases were not renewed"
@@ -347,6 +258,7 @@ impl Ledger {
                 }
             }
             tracing::trace!(holds = held.len(), took = ?began.elapsed(), "leases renewed");
+            sleep(pause).await;
         }
     }
 
@@ -358,10 +270,14 @@ impl Ledger {
             .await
             .map_err(|error| self.failed(error))?;
         let call = self.write_renewal(batch);
-        let reply = self.run_script(&link, &call).await?.numbers;
+        let reply = self.run_script(&link, &call).await?;
+        if reply.kind() == Some(OTHER_EPOCH) {
+            self.beat_wanted.notify_one();
+            return Err(Unavailable::Rebuilding);
+        }
         let lost: Vec<RequestId> = batch
             .iter()
-            .zip(reply)
+            .zip(reply.numbers)
             .filter_map(|((_, id), answer)| (answer == LOST).then_some(*id))
             .collect();
         self.assert_unbooked(&lost).await
@@ -369,15 +285,16 @@ impl Ledger {
 
     fn write_renewal(&self, batch: &[(OrganizationId, RequestId)]) -> Call<'_> {
         script::with_scratch(|scratch| {
-            let keys = 1 + batch.len();
+            let keys = 2 + batch.len();
             let mut call = Call::new(&self.scripts.renew, keys, keys * 96);
-            script::push_number(&mut call, &self.redis, &mut scratch.name);
+            script::push_epoch(&mut call, &self.redis, &mut scratch.name);
             for (organization, id) in batch {
                 self.redis
                     .names()
                     .hold(&mut scratch.name, *organization, *id);
                 call.push(&scratch.name);
             }
+            call.push(&self.epoch.load().token());
             call.push(itoa::Buffer::new().format(self.settings.lease_ms));
             call
         })

@@ -69,6 +69,9 @@ pub struct Charged {
     pub input_tokens: Tokens,
     /// The price-book version that priced them.
     pub price_book: String,
+    /// They are among the entry's own, which has no answer's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_entry: bool,
 }
 
 /// The paid offer a call is measured against: what it would have taken without a free one.

@@ -159,6 +159,9 @@ fn write_charged(charged: &Charged, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     object.number("input_tokens", charged.input_tokens.0);
     object.text("price_book", &charged.price_book);
+    if charged.in_entry {
+        object.flag("in_entry", true);
+    }
     object.close();
 }
 
@@ -334,8 +337,17 @@ mod tests {
         let charged = Charged {
             input_tokens: Tokens(9),
             price_book: "3f2a".to_owned(),
+            in_entry: true,
         };
-        let attempts = vec![attempt(None, None), attempt(Some(503), Some(charged))];
+        let other = Charged {
+            in_entry: false,
+            ..charged.clone()
+        };
+        let attempts = vec![
+            attempt(None, None),
+            attempt(Some(503), Some(charged)),
+            attempt(Some(500), Some(other)),
+        ];
 
         let row = written(&Entry {
             attempts: attempts.clone(),

@@ -10,7 +10,8 @@ from .planes import Sent
 
 _ROWS = """
 select request_id, api_key_id, finish, status, is_estimated, input_tokens, output_tokens, cost_nano_usd,
-    (extract(epoch from at) * 1000)::bigint as at_ms
+    (extract(epoch from at) * 1000)::bigint as at_ms,
+    (select coalesce(sum((a -> 'charged' ->> 'input_tokens')::bigint), 0) from jsonb_array_elements(attempts) a) as charged
 from operations.usage_entries
 where requested_model <> 'calm'
 """
@@ -38,6 +39,8 @@ class Row:
     output_tokens: int
     cost: int
     at_ms: int
+    # The tokens its failed attempts were charged for.
+    charged: int
 
     @classmethod
     def of(cls, line: dict[str, str]) -> "Row":
@@ -52,6 +55,7 @@ class Row:
             output_tokens=int(line["output_tokens"]),
             cost=int(line["cost_nano_usd"]),
             at_ms=int(line["at_ms"]),
+            charged=int(line["charged"]),
         )
 
 

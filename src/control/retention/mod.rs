@@ -168,6 +168,8 @@ impl Keeper {
         if report.has_dropped() {
             self.note(&report).await?;
         }
+        // Whoever keeps retention next, at once perhaps, must find the lock free.
+        lock.rollback().await.map_err(StoreError::from)?;
         tracing::info!(?report, "retention was kept");
         Ok(Some(report))
     }

@@ -17,7 +17,7 @@ local found = redis.call('MGET', unpack(KEYS))
 local function tell(reply) return answer(KEYS[2], reply, found[2] or 0) end
 local epoch, opens = epoch_of(found[1], ARGV[1])
 if not epoch then return tell({5}) end
-if now < opens then return tell({6, opens - now}) end
+if tick < opens then return tell({6, opens - tick}) end
 
 local n = cjson.decode(ARGV[2])
 local is_adjust, lease, T, K, B = n[1] == 1, n[2], n[3], n[4], n[5]
@@ -40,13 +40,13 @@ local function load(k)
   local counter, is_put_back = unpack_counter(found[3 + k]), false
   if n[b + 5] == 2 then counter = share_of(counter, epoch, width, n[b + 6]) end
   if lead > 0 then
-    counter = counter or fresh(width, floor((now + lead) / width))
-    used[k], is_put_back = roll_ring(counter, width, now + lead)
+    counter = counter or fresh(width, floor((tick + lead) / width))
+    used[k], is_put_back = roll_ring(counter, width, tick + lead)
   elseif not counter or counter[1] ~= epoch then
     unseeded = true
     return false
   elseif width > 0 then
-    used[k], is_put_back = roll_ring(counter, width, now)
+    used[k], is_put_back = roll_ring(counter, width, tick)
   else
     local start, stop, after = n[b + 6], n[b + 7], n[b + 8]
     if now < start or now >= after then skewed = true return false end
@@ -136,7 +136,7 @@ local function wait_for(k, need)
   local counter = counters[k]
   for slot = counter[4] - 24, counter[4] do
     over = over - counter[5 + slot % 25]
-    if over <= 0 then return (slot + 25 - (counter[30] or 0)) * width - now end
+    if over <= 0 then return (slot + 25 - (counter[30] or 0)) * width - tick end
   end
   return 25 * width
 end
@@ -197,7 +197,7 @@ end
 
 local function ttl_of(k)
   local b = 9 + (k - 1) * 8
-  if n[b + 3] > 0 then return 2 * n[b + 3] end
+  if n[b + 3] > 0 then return 2 * n[b + 3] + OUTLIVE end
   if n[b + 2] > 0 then return 24 * n[b + 2] + DAY end
   return stops[k] - now + DAY
 end
@@ -252,7 +252,7 @@ for k = 1, T do
   if n[b + 2] == 0 then reset = stops[k] - now
   elseif n[b + 3] == 0 then
     for slot = counter[4], counter[4] - 24, -1 do
-      if counter[5 + slot % 25] > 0 then reset = (slot + 25 - (counter[30] or 0)) * n[b + 2] - now break end
+      if counter[5 + slot % 25] > 0 then reset = (slot + 25 - (counter[30] or 0)) * n[b + 2] - tick break end
     end
   end
   reply[2 + 2 * k] = max(0, n[b + 4] - (used[k] or 0))

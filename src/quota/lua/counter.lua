@@ -15,8 +15,15 @@
 -- amount. 'S' and the epoch: settled. 'X': cancelled, perhaps before it was admitted.
 -- Keys named in a record live in the record's slot of a cluster.
 local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) -- the clock
+-- Rings and leases go by this one: a clock that does not jump. `epoch_of` sets it.
+local tick
 local floor, max, min, sub = math.floor, math.max, math.min, string.sub
 local DAY, RECORD, ENDED, IN_FLIGHT = 86400000, 86400000, 60000, 5
+-- By how much the clock may differ from what it said at the last beat (ms): more, and nobody knows yet whether time
+-- passed or the clock jumped.
+local UNHEARD = 2000
+-- How long counters of leases outlive these, by a clock that may be put ahead: by more, and all memory is in doubt (ms).
+local OUTLIVE = 7200000
 
 local function unpack_counter(packed)
   return packed and {cmsgpack.unpack(packed)}
@@ -81,9 +88,20 @@ local function answer(key, reply, last)
   return reply
 end
 
+-- The epoch is written 'id:server:shift:opens:seen': by how much `tick` lags behind the clock, when the epoch opens
+-- by `tick`, and the clock at the last beat. A proxy knows it by its first three parts, the token.
+local function is_unheard(seen)
+  return math.abs(now - seen) > UNHEARD
+end
+
+-- Returns the epoch's id and when it opens; nothing when the proxy goes by another, or the clock may have jumped.
 local function epoch_of(value, token)
   if not value or sub(value, 1, #token) ~= token then return nil end
-  return tonumber(string.match(token, '^%d+')), tonumber(sub(value, #token + 1))
+  local opens, seen = string.match(value, '^(%d+):(%d+)$', #token + 1)
+  if not seen or is_unheard(tonumber(seen)) then return nil end
+  local id, shift = string.match(token, '^(%d+):[^:]*:(-?%d+):$')
+  tick = now - tonumber(shift)
+  return tonumber(id), tonumber(opens)
 end
 
 -- An organization's part of an allowance begins at nothing: what was before a loss is nobody's advantage.

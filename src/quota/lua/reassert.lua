@@ -2,7 +2,7 @@
 --
 -- KEYS  1 epoch, 2 number, then per hold: its record, its counters
 -- ARGV  1 the epoch as the proxy knows it
---       2 one JSON list of whole numbers, per hold: is settled, when it was admitted (ms), charges; then per charge:
+--       2 one JSON list of whole numbers, per hold: is settled, how long ago it was admitted (ms), charges; then per charge:
 --         meter, is own, width, lead, amount, start and end of the window it was admitted in (0 for rings)
 -- Reply 1: how many were unknown   5 epoch
 local epoch = epoch_of(redis.call('GET', KEYS[1]), ARGV[1])
@@ -28,34 +28,30 @@ local function correct(key, counter, width, slot, by)
 end
 
 local function assert_lease(key, counter, width, lead, amount, is_settled, slot, before)
-  if before then
-    correct(key, counter, width, slot, (is_settled and 0 or amount) - before)
-    return slot
-  end
-  slot = floor((now + lead) / width)
-  if is_settled then return slot end
-  counter = counter or fresh(width, slot)
-  roll_ring(counter, width, now + lead)
-  amend(counter, width, counter[4], amount)
-  keep(key, counter, 2 * lead)
+  local ends = floor((tick + lead) / width)
+  if is_settled and not before then return ends end
+  counter = counter or fresh(width, ends)
+  roll_ring(counter, width, tick + lead)
+  if before then amend(counter, width, slot, -before) end
+  if not is_settled then amend(counter, width, counter[4], amount) end
+  keep(key, counter, 2 * lead + OUTLIVE)
   return counter[4]
 end
 
 -- `slot` and `before` are where and how much a surviving record says stands on the counter; `is_counted`: a settled
 -- one says that the truth does.
-local function assert_charge(key, b, at, is_settled, is_counted, slot, before)
+local function assert_charge(key, b, age, is_settled, is_counted, slot, before)
   local width, lead, amount, start, stop = n[b + 3], n[b + 4], n[b + 5], n[b + 6], n[b + 7]
   local counter = open(key) or nil
   if lead > 0 then
     return assert_lease(key, counter, width, lead, amount, is_settled or is_counted, slot, before)
   end
   if before then correct(key, counter, width, slot, amount - before) end
-  counter = counter or fresh(width, width > 0 and floor(now / width) or start)
+  counter = counter or fresh(width, width > 0 and floor(tick / width) or start)
   local is_over = now >= stop
   if width > 0 then
-    roll_ring(counter, width, now)
-    -- Never ahead: the clock may have been put back since.
-    slot = min(slot or floor(at / width) + (counter[30] or 0), counter[4])
+    roll_ring(counter, width, tick)
+    slot = min(slot or floor((tick - age) / width) + (counter[30] or 0), counter[4])
     is_over = slot <= counter[4] - 25
   end
   slot = slot or start
@@ -72,7 +68,7 @@ end
 
 local k, p = 3, 0
 while k <= #KEYS do
-  local is_settled, at, m = n[p + 1] == 1, n[p + 2], n[p + 3]
+  local is_settled, age, m = n[p + 1] == 1, n[p + 2], n[p + 3]
   local key, record = KEYS[k], redis.call('GET', KEYS[k])
   local kind = record and sub(record, 1, 1)
   local known = kind == 'H' and unpack_record(record) or nil
@@ -84,7 +80,7 @@ while k <= #KEYS do
     for r = 3, known and #known or 0, 6 do stands[known[r]] = r end
     for c = 1, m do
       local b, r, s = p + 3 + (c - 1) * 7, 2 + (c - 1) * 6, stands[KEYS[k + c]]
-      local slot = assert_charge(KEYS[k + c], b, at, is_settled, kind == 'S', s and known[s + 4], s and known[s + 5])
+      local slot = assert_charge(KEYS[k + c], b, age, is_settled, kind == 'S', s and known[s + 4], s and known[s + 5])
       list[r + 1], list[r + 2], list[r + 3] = KEYS[k + c], n[b + 4] > 0 and IN_FLIGHT or n[b + 1], n[b + 2]
       list[r + 4], list[r + 5], list[r + 6] = n[b + 3], slot, n[b + 5]
     end

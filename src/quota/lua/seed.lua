@@ -7,19 +7,19 @@
 -- Reply 1: how many were seeded   5 epoch   6 opens in ms
 local epoch, opens = epoch_of(redis.call('GET', KEYS[1]), ARGV[1])
 if not epoch then return answer(KEYS[2], {5}) end
-if now < opens then return answer(KEYS[2], {6, opens - now}) end
+if tick < opens then return answer(KEYS[2], {6, opens - tick}) end
 local n = cjson.decode(ARGV[2])
 local seeded = 0
 
 for i = 3, #KEYS do
   local b = (i - 3) * 4
   local width, books, start, stop = n[b + 1], n[b + 2], n[b + 3], n[b + 4]
-  local slot = width > 0 and floor(now / width) or start
+  local slot = width > 0 and floor(tick / width) or start
   local counter = open(KEYS[i]) or fresh(width, slot)
   if counter[1] ~= epoch and (width > 0 or (now >= start and now < stop)) then
     local ttl = 24 * width + DAY
     local used
-    if width > 0 then used = roll_ring(counter, width, now)
+    if width > 0 then used = roll_ring(counter, width, tick)
     else
       used = roll_window(counter, start, stop)
       ttl = stop - now + DAY

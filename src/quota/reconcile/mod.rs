@@ -18,7 +18,7 @@ use std::{
 };
 
 use rand::RngExt as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use self::{board::Board, round::Tally};
@@ -27,6 +27,13 @@ use crate::store::proxies::{Proxies, Standing};
 
 /// How often a proxy says that it lives.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How often counters are compared after Redis lost its memory, at most: what was booked while it was told again may be
+/// counted twice.
+const HURRIED: Duration = Duration::from_secs(8);
+
+/// For how long.
+const HURRY: Duration = Duration::from_secs(50);
 
 /// How often it tries to before the others know of it at all.
 const FIRST_BEATS: Duration = Duration::from_millis(100);
@@ -106,11 +113,28 @@ impl Ledger {
     }
 
     async fn open_rounds(&self, board: &Board) {
-        let every = Duration::from_millis(self.settings.reconcile_ms);
+        let usual = Duration::from_millis(self.settings.reconcile_ms);
+        let mut epoch = self.epoch.load().id;
+        let mut hurried_until = None;
         loop {
+            let is_hurried = hurried_until.is_some_and(|until| Instant::now() < until);
+            let every = if is_hurried {
+                usual.min(HURRIED)
+            } else {
+                usual
+            };
             // Whoever looks first after the time is over opens the round.
             let pause = every.mul_f64(rand::rng().random_range(0.2..0.6));
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.epoch_changed.notified() => {
+                    let before = std::mem::replace(&mut epoch, self.epoch.load().id);
+                    if before != 0 && before != epoch {
+                        hurried_until = Some(Instant::now() + HURRY);
+                    }
+                    continue;
+                }
+            }
             match self.round(board, every).await {
                 Ok(Some(tally)) => self.note_round(&tally),
                 Ok(None) => {}

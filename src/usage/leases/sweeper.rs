@@ -11,6 +11,10 @@ use crate::{
     usage::{Counters, Spool, booking, dead, rows::Rows},
 };
 
+/// How long is waited before a proxy's silence is believed: every living one is heard meanwhile, even when Redis's clock
+/// was put ahead.
+const LISTEN: Duration = Duration::from_secs(3);
+
 /// How many leases are booked at once.
 const BATCH: usize = 256;
 
@@ -90,6 +94,10 @@ impl Sweeper {
     /// When Redis, Postgres or the disk is away; nothing is lost.
     pub async fn sweep(&self, postgres: &Postgres) -> Result<usize, NotSwept> {
         let mut swept = 0;
+        if self.proxies.silent(self.silence).await?.is_empty() {
+            return Ok(swept);
+        }
+        tokio::time::sleep(LISTEN.min(self.silence)).await;
         for proxy in self.proxies.silent(self.silence).await? {
             if proxy != self.spool.boot() {
                 swept += self.sweep_one(postgres, proxy).await?;

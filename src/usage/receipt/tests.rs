@@ -73,6 +73,7 @@ fn booked(failed: &Line, answered: &Line, alternative: &Line, usage: Usage, read
             ms: 1,
             cost_nano_usd: charged,
             charged: Some(Charged {
+                in_entry: false,
                 input_tokens: Tokens(read),
                 price_book: failed.id.price_book.clone(),
             }),

@@ -139,6 +139,23 @@ async fn only_so_many_calls_are_in_flight_at_once() {
 #[tokio::test]
 async fn a_second_call_with_the_idempotency_key_of_an_unfinished_one_is_refused_by_every_proxy() {
     let stack = Setup::new().free("gratis").proxies(2).start().await;
+    one_call_at_a_time(&stack).await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_no_limit_that_can_be_switched_off() {
+    let stack = Setup::new().free("gratis").proxies(2).start().await;
+    stack.run(&["limits", "off", "--reason", "wrong budgets"]);
+    for proxy in &stack.proxies {
+        eventually("limits are off", || async {
+            proxy.metric("synaxis_limits_enforced").await == 0.0
+        })
+        .await;
+    }
+    one_call_at_a_time(&stack).await;
+}
+
+async fn one_call_at_a_time(stack: &TestStack) {
     stack.provider("gratis").fault("gap=100").await;
     let key = stack.key().mint().with_header("idempotency-key", "order 7");
     let meanwhile = async {

@@ -127,3 +127,25 @@ async fn an_upgrade_under_load_refuses_no_connection_and_cuts_no_stream() {
     assert_eq!(key.chat("hello").await.status, 200);
     drop(successor);
 }
+
+#[tokio::test]
+async fn a_redis_that_may_forget_limits_keeps_the_proxy_from_being_ready_and_is_named() {
+    let redis = crate::stack::redis::OwnRedis::start().await;
+    let stack = crate::stack::Setup::new()
+        .free("gratis")
+        .redis(&redis.url())
+        .start()
+        .await;
+
+    redis.set("maxmemory-policy", "allkeys-lru");
+    let (status, text) = stack.proxy().get("/readyz").await.expect("an answer");
+    redis.set("maxmemory-policy", "noeviction");
+    let (after, _) = stack.proxy().get("/readyz").await.expect("an answer");
+
+    assert_eq!(status, 503);
+    assert!(
+        text.contains("allkeys-lru") && text.contains("noeviction"),
+        "{text}"
+    );
+    assert_eq!(after, 200);
+}

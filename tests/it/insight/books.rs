@@ -272,6 +272,7 @@ impl House {
                 ..Usage::default()
             };
             let charged = rng.random_bool(0.5).then(|| Charged {
+                in_entry: false,
                 input_tokens: read.input,
                 price_book: BOOKS[book].to_owned(),
             });

@@ -19,12 +19,12 @@ use crate::stack::within;
 
 /// What truly happened, counted where no ledger can reach it.
 #[derive(Default)]
-struct Truth {
-    cost: AtomicU64,
-    tokens: AtomicU64,
+pub struct Truth {
+    pub cost: AtomicU64,
+    pub tokens: AtomicU64,
     in_flight: AtomicU64,
     most_in_flight: AtomicU64,
-    admitted: AtomicU64,
+    pub admitted: AtomicU64,
     unavailable: AtomicU64,
 }
 
@@ -79,8 +79,8 @@ async fn book(place: Place, proxy: Arc<TestProxy>, tenant: Tenant, id: RequestId
     proxy.ledger.booked(id);
 }
 
-struct Load {
-    proxies: [Arc<TestProxy>; 2],
+pub struct Load {
+    pub proxies: [Arc<TestProxy>; 2],
     tenant: Tenant,
     truth: Arc<Truth>,
     stop: Arc<AtomicBool>,
@@ -88,7 +88,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(place: Place) -> Self {
+    pub fn start(place: Place) -> Self {
         let tenant = Tenant::new(&[
             (Meter::NanoUsd, Window::Month, 1_000_000_000),
             (Meter::TotalTokens, Window::Day, 450_000),
@@ -117,7 +117,7 @@ impl Load {
     }
 
     /// Ends the load; returns what truly happened after everything was settled.
-    async fn end(self) -> Arc<Truth> {
+    pub async fn end(self) -> Arc<Truth> {
         self.stop.store(true, Ordering::Relaxed);
         for ended in join_all(self.callers).await {
             ended.expect("a caller");
@@ -137,7 +137,7 @@ impl Load {
     }
 }
 
-fn never_over(truth: &Truth) {
+pub fn never_over(truth: &Truth) {
     assert!(truth.cost.load(Ordering::Relaxed) <= 1_000_000_000);
     assert!(truth.tokens.load(Ordering::Relaxed) <= 450_000);
     assert!(truth.most_in_flight.load(Ordering::SeqCst) <= 10);
@@ -430,4 +430,71 @@ async fn a_share_of_the_rates_is_permitted_while_redis_is_away_if_so_configured(
             .await
             .is_err()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_two_proxies_asks_the_books_once() {
+    let mut server = Server::start().await;
+    let place = Place::at(server.url());
+    let proxies = [place.proxy(), place.proxy()];
+    let tenant = Tenant::new(&[
+        (Meter::NanoUsd, Window::Month, 1_000_000),
+        (Meter::Requests, Window::Minute, 1_000),
+    ]);
+    for proxy in &proxies {
+        proxy
+            .ledger
+            .cancel(held(tenant.ask(proxy, &call(1, 1, 1)).await));
+    }
+    let before = place.books.questions();
+
+    server.replace().await;
+    let storm = (0..60).map(|number| {
+        let (tenant, proxy) = (&tenant, &proxies[number % 2]);
+        async move {
+            within(Duration::from_secs(10), async || {
+                let decision = tenant
+                    .admit(proxy, &[tenant.bid(&call(1, 1, 1))], now())
+                    .await;
+                decision.is_ok_and(|decision| is_held(&decision))
+            })
+            .await;
+        }
+    });
+    join_all(storm).await;
+
+    assert_eq!(place.books.questions() - before, 1);
+}
+
+#[tokio::test]
+async fn a_redis_that_would_evict_admits_nothing_limited_until_it_is_mended() {
+    let server = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let proxy = Place::at(server.url()).proxy();
+    let tenant = Tenant::new(&[(Meter::NanoUsd, Window::Month, 1_000)]);
+    let bids = [tenant.bid(&call(1, 1, 1))];
+
+    for _ in 0..20 {
+        let decision = tenant.admit(&proxy, &bids, now()).await;
+        assert!(matches!(
+            decision,
+            Err(Unavailable::Evicts | Unavailable::Rebuilding)
+        ));
+    }
+    server
+        .tell(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])
+        .await;
+    within(Duration::from_secs(5), async || {
+        let decision = tenant.admit(&proxy, &bids, now()).await;
+        decision.is_ok_and(|decision| is_held(&decision))
+    })
+    .await;
+
+    server
+        .tell(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"])
+        .await;
+    within(Duration::from_secs(5), async || {
+        let decision = tenant.admit(&proxy, &bids, now()).await;
+        matches!(decision, Err(Unavailable::Evicts))
+    })
+    .await;
 }

@@ -1,8 +1,11 @@
 //! What the ledger promises, against a real Redis.
 
 mod admission;
+mod clock;
 mod degraded;
 mod ends;
+mod failover;
+mod line;
 mod loss;
 mod proof;
 mod server;

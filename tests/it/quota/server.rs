@@ -57,6 +57,25 @@ impl Server {
         done.expect("done as told");
     }
 
+    /// Runs one command in it and returns what it says.
+    pub async fn ask(&self, words: &[&str]) -> String {
+        let client = redis::Client::open(self.url()).expect("an address");
+        let mut connection = client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("a connection");
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        let said: redis::RedisResult<redis::Value> = command.query_async(&mut connection).await;
+        match said.expect("an answer") {
+            redis::Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
+            redis::Value::VerbatimString { text, .. } | redis::Value::SimpleString(text) => text,
+            other => format!("{other:?}"),
+        }
+    }
+
     /// Stops it where it stands; connections stay open and get no answer.
     pub fn freeze(&self) {
         self.signal("-STOP");

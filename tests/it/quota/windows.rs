@@ -40,7 +40,7 @@ impl WoundProxy {
         let line = format!("local now = tonumber(redis.call('GET', '{clock_key}'))");
         let now = 20_000 * DAY + 7 * 3_600_000;
         set(&mut clock, &clock_key, now).await;
-        let proxy = place.proxy_with(Scripts::with_clock(&line));
+        let proxy = place.proxy_with(Scripts::with_clock(&line).wound());
         Self {
             proxy,
             now,

@@ -49,6 +49,11 @@ impl OwnRedis {
         self.cli(&["flushall"]);
     }
 
+    /// Changes one setting of it.
+    pub fn set(&self, name: &str, value: &str) {
+        self.cli(&["config", "set", name, value]);
+    }
+
     /// Returns how many scripts were run so far.
     pub fn scripts(&self) -> u64 {
         let stats = self.cli(&["info", "commandstats"]);

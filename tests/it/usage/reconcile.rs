@@ -19,6 +19,7 @@ use crate::{
 /// What the key of these tests may spend in a month, and how often it may call in a day.
 const BUDGET: i64 = 50_000_000_000;
 const CALLS: i64 = 1_000_000;
+const TOKENS: i64 = 1_000_000_000;
 
 /// Proxies before a dear provider and one that often fails, looked at twice a second.
 async fn stack(redis: &OwnRedis, proxies: usize) -> (TestStack, Key) {
@@ -39,12 +40,13 @@ async fn stack(redis: &OwnRedis, proxies: usize) -> (TestStack, Key) {
         .key()
         .with("budget-month-usd", 50)
         .with("rpd", CALLS)
+        .with("tpd", TOKENS)
         .mint();
     (stack, key)
 }
 
-/// What is left of money and calls.
-async fn left(key: &Key) -> Option<[i64; 2]> {
+/// What is left of money, calls and tokens.
+async fn left(key: &Key) -> Option<[i64; 3]> {
     let own = key.get("/key").await;
     let own: serde_json::Value = serde_json::from_str(&own.text).ok()?;
     let limits = own["limits"].as_array()?;
@@ -52,18 +54,21 @@ async fn left(key: &Key) -> Option<[i64; 2]> {
         let limit = limits.iter().find(|limit| limit["meter"] == meter)?;
         limit["remaining"].as_i64()
     };
-    Some([of("nano_usd")?, of("requests")?])
+    Some([of("nano_usd")?, of("requests")?, of("total_tokens")?])
 }
 
 /// What should be left by the books.
-async fn expected(stack: &TestStack) -> [i64; 2] {
+async fn expected(stack: &TestStack) -> [i64; 3] {
     let spent = "select (coalesce(sum(cost_nano_usd), 0)
         + (select coalesce(sum(settled_nano_usd), 0) from operations.ledger_postings where movement = 'refund'))::bigint
         from operations.usage_entries";
     let calls = "select count(*) from operations.usage_entries";
+    let tokens = "select coalesce(sum(input_tokens + output_tokens + operations.read_in_vain(attempts)), 0)::bigint
+        from operations.usage_entries";
     [
         BUDGET - stack.number(spent).await,
         CALLS - stack.number(calls).await,
+        TOKENS - stack.number(tokens).await,
     ]
 }
 
@@ -183,7 +188,7 @@ async fn a_counter_that_is_off_is_mended_to_the_nano_dollar_while_calls_go_on() 
     within(Duration::from_secs(15), async || {
         left(&key)
             .await
-            .is_some_and(|[money, _]| 40_000_000_000 < money)
+            .is_some_and(|[money, ..]| 40_000_000_000 < money)
     })
     .await;
     let lowered = metric(&stack, "synaxis_quota_corrections_total").await;
@@ -260,7 +265,7 @@ async fn a_refund_may_be_spent_again() {
         .expect(200);
 
     settles(&stack, &key).await;
-    let [money, calls] = left(&key).await.expect("limits");
+    let [money, calls, _] = left(&key).await.expect("limits");
     assert_eq!((money, calls), (BUDGET, CALLS - 1));
 }
 
@@ -276,10 +281,10 @@ async fn while_a_proxy_does_not_answer_nothing_is_lowered() {
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     tamper(&redis, 1_000);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let [held, _] = left(&key).await.expect("limits");
+    let [held, ..] = left(&key).await.expect("limits");
     stack.proxies[1].signal(rustix::process::Signal::CONT);
 
-    let [expected, _] = expected(&stack).await;
+    let [expected, ..] = expected(&stack).await;
     assert_eq!(held, expected - 1_000);
     settles(&stack, &key).await;
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::Row;
 use synaxis::{
-    base::{Clock, CredentialId, ModelId, Moment, OrganizationId},
+    base::{Clock, CredentialId, ModelId, Moment, NanoUsd, OrganizationId, Tokens},
     quota::{Meter, Subject},
-    usage::{Entry, Rows, store},
+    usage::{AttemptRecord, Charged, Entry, Rows, store},
 };
 use uuid::Uuid;
 
@@ -133,6 +134,63 @@ async fn what_the_books_say_was_spent_is_the_sum_of_the_entries() {
     for ((limit, spent), truth) in limits.iter().zip(spent).zip(truth) {
         assert_eq!(spent, truth, "{limit}");
     }
+}
+
+#[tokio::test]
+async fn what_failed_attempts_read_counts_unless_the_entry_says_it_already() {
+    let database = Database::start().await;
+    let now = Clock::System.now();
+    let attempt = |input, in_entry| AttemptRecord {
+        offer_id: id(301).into(),
+        provider: "one".to_owned(),
+        outcome: "timeout".to_owned(),
+        status: None,
+        ms: 5,
+        cost_nano_usd: NanoUsd(1),
+        charged: Some(Charged {
+            input_tokens: Tokens(input),
+            price_book: String::new(),
+            in_entry,
+        }),
+    };
+    let mut entries = Vec::new();
+    for (number, attempts) in [
+        vec![],
+        vec![attempt(30, false)],
+        vec![attempt(500, false), attempt(7_000, true)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let at = now.minus(Duration::from_hours(5 * number as u64));
+        entries.push(Entry {
+            attempts,
+            organization_id: OrganizationId(id(1)),
+            ..entry_at(at, 1 + number as u64)
+        });
+    }
+    book(&database, &entries).await;
+
+    let span = |meter: Meter| {
+        json!({
+            "id": id(7), "subject": Subject::Organization(OrganizationId(id(1))), "meter": meter,
+            "from": now.minus(Duration::from_hours(24)).millis(), "to": now.millis(),
+        })
+    };
+    let spent = asked(
+        &database,
+        &json!([
+            span(Meter::InputTokens),
+            span(Meter::TotalTokens),
+            span(Meter::OutputTokens)
+        ]),
+    )
+    .await;
+
+    let input: u64 = entries.iter().map(|one| one.usage.input.0).sum();
+    let output: u64 = entries.iter().map(|one| one.usage.output.0).sum();
+    let [input, output] = [input, output].map(|sum| i64::try_from(sum).expect("few"));
+    assert_eq!(spent, [input + 530, input + output + 530, output]);
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ impl Bench {
 
 /// Says whether a script's first key is the epoch's; the number's comes next, or first.
 pub fn begins_with_epoch(kind: Kind) -> bool {
-    !matches!(kind, Kind::Settle | Kind::Renew)
+    kind != Kind::Settle
 }
 
 /// How many commands a turn is.

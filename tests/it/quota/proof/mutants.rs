@@ -70,7 +70,7 @@ const MUTANTS: &[Mutant] = &[
         breaks: "What nobody knows is taken for unused.",
         script: "admit",
         from: "    unseeded = true\n    return false\n",
-        to: "    counter = fresh(width, width > 0 and floor(now / width) or n[b + 6])\n    used[k], stops[k] = 0, n[b + 7]\n",
+        to: "    counter = fresh(width, width > 0 and floor(tick / width) or n[b + 6])\n    used[k], stops[k] = 0, n[b + 7]\n",
     },
     Mutant {
         breaks: "A call is charged before the candidate's own allowances are looked at.",
@@ -147,13 +147,55 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         breaks: "Whoever goes by a lost memory is answered.",
         script: "counter",
-        from: "if not value or sub(value, 1, #token) ~= token then return nil end\n  return tonumber(string.match(token, '^%d+')), tonumber(sub(value, #token + 1))",
-        to: "if not value then return nil end\n  return tonumber(string.match(token, '^%d+')), tonumber(string.match(value, '%d+$'))",
+        from: "if not value or sub(value, 1, #token) ~= token then return nil end\n  local opens, seen = string.match(value, '^(%d+):(%d+)$', #token + 1)",
+        to: "if not value then return nil end\n  local opens, seen = string.match(value, '(%d+):(%d+)$')",
+    },
+    Mutant {
+        breaks: "A clock that was put ahead ends all minutes before anybody noticed.",
+        script: "counter",
+        from: "  if not seen or is_unheard(tonumber(seen)) then return nil end\n",
+        to: "",
+    },
+    Mutant {
+        breaks: "A clock that was put ahead ends all minutes once it was noticed.",
+        script: "counter",
+        from: "  tick = now - tonumber(shift)\n",
+        to: "  tick = now\n",
+    },
+    Mutant {
+        breaks: "A pause is taken for a jump.",
+        script: "epoch",
+        from: " - tonumber(ARGV[6])\n",
+        to: "\n",
+    },
+    Mutant {
+        breaks: "A clock that was put ahead so far that all may have expired is gone by.",
+        script: "epoch",
+        from: "if jump > OUTLIVE then",
+        to: "if false then",
+    },
+    Mutant {
+        breaks: "Leases end when the clock is put ahead.",
+        script: "renew",
+        from: "roll_ring(counter, width, tick + lease)",
+        to: "roll_ring(counter, width, now + lease)",
+    },
+    Mutant {
+        breaks: "What was asserted of a minute counts by the clock that jumped.",
+        script: "reassert",
+        from: "floor((tick - age) / width)",
+        to: "floor((now - age) / width)",
+    },
+    Mutant {
+        breaks: "A lease whose record survived ends with what was renewed and lost.",
+        script: "reassert",
+        from: "  if not is_settled then amend(counter, width, counter[4], amount) end\n",
+        to: "  if not is_settled and not before then amend(counter, width, counter[4], amount) end\n",
     },
     Mutant {
         breaks: "A memory that was just lost admits before others could assert.",
         script: "admit",
-        from: "if now < opens then return tell({6, opens - now}) end",
+        from: "if tick < opens then return tell({6, opens - tick}) end",
         to: "",
     },
     Mutant {

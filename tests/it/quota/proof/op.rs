@@ -84,7 +84,8 @@ pub struct Told {
 pub struct Asserted {
     pub record: String,
     pub is_settled: bool,
-    pub at: i64,
+    /// How long ago it was admitted.
+    pub age: i64,
     pub charges: Vec<Told>,
 }
 
@@ -93,17 +94,26 @@ pub struct Asserted {
 pub enum Op {
     Admit(Admit),
     Settle(Vec<Ending>),
-    Renew(Vec<String>, i64),
+    /// By which epoch, which holds, for how long.
+    Renew(String, Vec<String>, i64),
     Seed(String, Vec<Seeded>),
     Reassert(String, Vec<Asserted>),
-    /// The id a new epoch would have, the server, how long it stays closed.
-    Epoch(i64, String, i64),
+    /// The id a new epoch would have, the server, how long it stays closed, what is said of the clock.
+    Epoch(i64, String, i64, Vouch),
     /// Redis forgets these.
     Forget(Vec<String>),
     /// Redis writes these down.
     Save(Vec<String>),
     /// Redis forgets the first and has again what it wrote down of the second.
     Restore(Vec<String>, Vec<String>),
+}
+
+/// What the clock said at the last beat, what it says now, and how much time passed between the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Vouch {
+    pub seen: i64,
+    pub at: i64,
+    pub passed: i64,
 }
 
 /// How a call is sent.
@@ -204,8 +214,9 @@ impl Op {
                     vec![list(&numbers.collect::<Vec<_>>())],
                 )
             }
-            Self::Renew(records, lease) => {
-                sent(Kind::Renew, records.clone(), vec![lease.to_string()])
+            Self::Renew(token, records, lease) => {
+                let args = vec![token.clone(), lease.to_string()];
+                sent(Kind::Renew, records.clone(), args)
             }
             Self::Seed(token, counters) => {
                 let numbers = counters
@@ -216,8 +227,9 @@ impl Op {
                 sent(Kind::Seed, keys.collect(), args)
             }
             Self::Reassert(token, holds) => reasserted(token, holds),
-            Self::Epoch(id, server, grace) => {
-                let args = vec![id.to_string(), server.clone(), grace.to_string()];
+            Self::Epoch(id, server, grace, vouch) => {
+                let mut args = vec![id.to_string(), server.clone(), grace.to_string()];
+                args.extend([vouch.seen, vouch.at, vouch.passed].map(|part| part.to_string()));
                 sent(Kind::Epoch, Vec::new(), args)
             }
             Self::Forget(_) | Self::Save(_) | Self::Restore(..) => return None,
@@ -242,7 +254,10 @@ impl Op {
                 });
                 Self::Settle(endings.collect())
             }
-            Kind::Renew => Self::Renew(keys.to_vec(), args[0].parse().expect("a lease")),
+            Kind::Renew => {
+                let lease = args[1].parse().expect("a lease");
+                Self::Renew(args[0].clone(), keys.to_vec(), lease)
+            }
             Kind::Seed => {
                 let mut numbers = Numbers::of(&args[1]);
                 let counters = keys.iter().map(|key| {
@@ -260,7 +275,12 @@ impl Op {
             Kind::Reassert => read_reasserted(keys, args),
             Kind::Epoch => {
                 let number = |at: usize| args[at].parse().expect("a number");
-                Self::Epoch(number(0), args[1].clone(), number(2))
+                let vouch = Vouch {
+                    seen: number(3),
+                    at: number(4),
+                    passed: number(5),
+                };
+                Self::Epoch(number(0), args[1].clone(), number(2), vouch)
             }
         }
     }
@@ -273,7 +293,7 @@ fn reasserted(token: &str, holds: &[Asserted]) -> Sent {
         keys.push(hold.record.clone());
         numbers.extend([
             i64::from(hold.is_settled),
-            hold.at,
+            hold.age,
             signed(hold.charges.len()),
         ]);
         for charge in &hold.charges {
@@ -294,7 +314,7 @@ fn read_reasserted(keys: &[String], args: &[String]) -> Op {
     let mut keys = keys.iter().cloned();
     let mut holds = Vec::new();
     while let Some(record) = keys.next() {
-        let [is_settled, at, charges] = numbers.some();
+        let [is_settled, age, charges] = numbers.some();
         let charges = keys.by_ref().take(unsigned(charges)).map(|key| {
             let [meter, is_own, width, lead, amount, start, stop] = numbers.some();
             Told {
@@ -311,7 +331,7 @@ fn read_reasserted(keys: &[String], args: &[String]) -> Op {
         holds.push(Asserted {
             record,
             is_settled: is_settled == 1,
-            at,
+            age,
             charges: charges.collect(),
         });
     }

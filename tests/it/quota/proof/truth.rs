@@ -9,34 +9,28 @@ use super::{
 /// What happened to a history that leaves something unknowable.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Doubts {
-    /// The clock was put forward: windows ended early.
-    is_forward: bool,
+    /// The clock was put forward by so little that nobody noticed: windows ended early.
+    pub is_forward: bool,
     /// The clock was put forward or back.
     pub is_jumped: bool,
     /// Redis lost something: what was rebuilt counts later than it happened.
     pub is_rebuilt: bool,
 }
 
-impl Doubts {
-    pub fn jumped(&mut self, by: i64) {
-        self.is_jumped = true;
-        self.is_forward |= 0 < by;
-    }
-}
-
 /// Returns what the books say of a rule: the calendar window's calls, or the last minute's or hour's.
 pub fn booked(world: &World, rule: &Rule) -> i64 {
     let [start, stop, _] = rule.spans(world.now);
     let length = rule.width() * 24;
-    let is_in = |at: i64| {
+    // Calls are booked by clocks that do not jump.
+    let is_in = |at: i64, real: i64| {
         if rule.is_calendar() {
             (start..stop).contains(&at)
         } else {
-            world.now - length <= at
+            world.real - length <= real
         }
     };
     let (began, before) = world.past;
-    let before = if is_in(began) {
+    let before = if is_in(began, 0) {
         [before.min(2), before, before, before]
     } else {
         [0; 4]
@@ -44,7 +38,7 @@ pub fn booked(world: &World, rule: &Rule) -> i64 {
     let calls = world
         .calls
         .iter()
-        .filter(|call| call.is_booked && is_in(call.at));
+        .filter(|call| call.is_booked && is_in(call.at, call.real));
     calls.map(|call| truth(call, rule)).sum::<i64>() + metered(&before, rule.meter)
 }
 

@@ -32,6 +32,8 @@ struct Open {
 struct Deciding<'a> {
     ask: &'a Admit,
     now: i64,
+    /// The same, as rings and leases see it.
+    tick: i64,
     open: BTreeMap<usize, Open>,
     /// What the failed candidate gives back.
     returned: Vec<(Charge, i64)>,
@@ -42,8 +44,8 @@ impl Model {
         let Some(epoch) = self.epoch_of(&ask.token) else {
             return vec![5];
         };
-        if self.now < epoch.opens {
-            return vec![6, epoch.opens - self.now];
+        if self.tick() < epoch.opens {
+            return vec![6, epoch.opens - self.tick()];
         }
         let epoch = epoch.id;
         let record = self
@@ -59,6 +61,7 @@ impl Model {
         let mut deciding = Deciding {
             ask,
             now: self.now,
+            tick: self.tick(),
             open: BTreeMap::new(),
             returned: Vec::new(),
         };
@@ -150,9 +153,9 @@ impl Model {
             stop = if counter.newest == start { end } else { after };
             (counter, is_put_back)
         } else {
-            let slot = (now + line.lead).div_euclid(line.width);
+            let slot = (deciding.tick + line.lead).div_euclid(line.width);
             let mut counter = known.unwrap_or_else(|| Counter::fresh(slot));
-            let is_put_back = counter.roll(line.width, now + line.lead);
+            let is_put_back = counter.roll(line.width, deciding.tick + line.lead);
             (counter, is_put_back)
         };
         if is_put_back {
@@ -322,7 +325,7 @@ impl Deciding<'_> {
         for (slot, used) in open.counter.slots() {
             over -= used;
             if over <= 0 {
-                return open.counter.left(line.width, slot, self.now);
+                return open.counter.left(line.width, slot, self.tick);
             }
         }
         25 * line.width
@@ -335,7 +338,7 @@ impl Deciding<'_> {
             let reset = match newest {
                 _ if 0 < line.lead => 0,
                 _ if line.width == 0 => open.stop - self.now,
-                Some((slot, _)) => open.counter.left(line.width, slot, self.now),
+                Some((slot, _)) => open.counter.left(line.width, slot, self.tick),
                 None => 0,
             };
             reply.extend([(line.amount - open.used.unwrap_or(0)).max(0), reset]);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use counter::Counter;
 
-use super::op::{Ending, Op, Used};
+use super::op::{Ending, Op, Used, Vouch};
 
 pub const DAY: i64 = 86_400_000;
 
@@ -45,8 +45,18 @@ struct Held {
 struct Epoch {
     id: i64,
     server: String,
+    /// By how much rings and leases lag behind the clock.
+    shift: i64,
     opens: i64,
+    /// What the clock said at the last beat.
+    seen: i64,
 }
+
+/// By how much the clock may move between two beats before somebody must say how much time passed.
+const UNHEARD: i64 = 2_000;
+
+/// By how much the clock may be put ahead before what it holds may have expired.
+const EXPIRED: i64 = 7_200_000;
 
 /// All that Redis remembers.
 #[derive(Clone, Debug, Default)]
@@ -65,13 +75,10 @@ impl Model {
         let mut reply = match op {
             Op::Admit(admit) => self.admit(admit),
             Op::Settle(endings) => endings.iter().map(|ending| self.settle(ending)).collect(),
-            Op::Renew(records, lease) => records
-                .iter()
-                .map(|record| self.renew(record, *lease))
-                .collect(),
+            Op::Renew(token, records, lease) => self.renew_all(token, records, *lease),
             Op::Seed(token, counters) => self.seed(token, counters),
             Op::Reassert(token, holds) => self.reassert(token, holds),
-            Op::Epoch(id, server, grace) => self.begin(*id, server, *grace),
+            Op::Epoch(id, server, grace, vouch) => self.begin(*id, server, *grace, *vouch),
             Op::Forget(_) => {
                 *self = Self::default();
                 return Vec::new();
@@ -92,28 +99,63 @@ impl Model {
     /// Returns the epoch when `token` names it.
     fn epoch_of(&self, token: &str) -> Option<&Epoch> {
         let epoch = self.epoch.as_ref()?;
-        (token == format!("{}:{}:", epoch.id, epoch.server)).then_some(epoch)
+        let is_named = token == format!("{}:{}:{}:", epoch.id, epoch.server, epoch.shift);
+        (is_named && !self.is_unheard()).then_some(epoch)
     }
 
-    fn begin(&mut self, id: i64, server: &str, grace: i64) -> Vec<i64> {
-        if self
-            .epoch
-            .as_ref()
-            .is_none_or(|known| known.server != server)
-        {
-            self.epoch = Some(Epoch {
-                id,
-                server: server.to_owned(),
-                opens: self.now + grace,
-            });
-        }
-        let epoch = self.epoch.as_mut().expect("begun");
-        epoch.opens = if self.now < epoch.opens {
-            epoch.opens.min(self.now + grace)
-        } else {
-            0
+    /// Says whether nobody knows if the clock jumped.
+    fn is_unheard(&self) -> bool {
+        let seen = self.epoch.as_ref().map_or(self.now, |epoch| epoch.seen);
+        UNHEARD < (self.now - seen).abs()
+    }
+
+    /// Returns the time by which rings and leases go; nothing while nobody knows it.
+    pub fn tick_at(&mut self, now: i64) -> Option<i64> {
+        self.now = now;
+        (self.epoch.is_some() && !self.is_unheard()).then(|| self.tick())
+    }
+
+    fn tick(&self) -> i64 {
+        self.now - self.epoch.as_ref().map_or(0, |epoch| epoch.shift)
+    }
+
+    fn begin(&mut self, id: i64, server: &str, grace: i64, vouch: Vouch) -> Vec<i64> {
+        let now = self.now;
+        let mut epoch = match self.epoch.take() {
+            Some(known) if known.server == server => known,
+            known => {
+                let shift = known.map_or(0, |known| known.shift);
+                Epoch {
+                    id,
+                    server: server.to_owned(),
+                    shift,
+                    opens: now - shift + grace,
+                    seen: now,
+                }
+            }
         };
-        vec![epoch.id, (epoch.opens - self.now).max(0)]
+        let is_told = vouch.seen == epoch.seen && (now - vouch.at).abs() <= UNHEARD;
+        if UNHEARD < (now - epoch.seen).abs() && is_told {
+            let jump = vouch.at - epoch.seen - vouch.passed;
+            epoch.shift += jump;
+            epoch.seen = now;
+            if EXPIRED < jump {
+                epoch.id = id;
+                epoch.opens = now - epoch.shift + grace;
+            }
+        }
+        let is_doubtful = UNHEARD < (now - epoch.seen).abs();
+        let doubt = if is_doubtful { epoch.seen } else { 0 };
+        if !is_doubtful {
+            epoch.seen = now;
+        }
+        let tick = now - epoch.shift;
+        if epoch.opens <= tick {
+            epoch.opens = 0;
+        }
+        let reply = vec![epoch.id, (epoch.opens - tick).max(0), epoch.shift, doubt];
+        self.epoch = Some(epoch);
+        reply
     }
 
     fn settle(&mut self, ending: &Ending) -> i64 {
@@ -162,8 +204,16 @@ impl Model {
         overruns
     }
 
+    fn renew_all(&mut self, token: &str, records: &[String], lease: i64) -> Vec<i64> {
+        if self.epoch_of(token).is_none() {
+            return vec![5];
+        }
+        let renewed = records.iter().map(|record| self.renew(record, lease));
+        renewed.collect()
+    }
+
     fn renew(&mut self, name: &str, lease: i64) -> i64 {
-        let now = self.now;
+        let now = self.tick();
         match self.records.get_mut(name) {
             None => 0,
             Some(Record::Settled(_) | Record::Cancelled) => 2,

@@ -8,17 +8,17 @@ impl Model {
         let Some(epoch) = self.epoch_of(token) else {
             return vec![5];
         };
-        if self.now < epoch.opens {
-            return vec![6, epoch.opens - self.now];
+        if self.tick() < epoch.opens {
+            return vec![6, epoch.opens - self.tick()];
         }
         let epoch = epoch.id;
-        let now = self.now;
+        let (now, tick) = (self.now, self.tick());
         let mut seeded = 0;
         for one in counters {
             let slot = if one.width == 0 {
                 one.start
             } else {
-                now.div_euclid(one.width)
+                tick.div_euclid(one.width)
             };
             let is_over = one.width == 0 && !(one.start..one.stop).contains(&now);
             let is_known = self
@@ -35,7 +35,7 @@ impl Model {
             if one.width == 0 {
                 counter.turn(one.start, one.stop);
             } else {
-                counter.roll(one.width, now);
+                counter.roll(one.width, tick);
             }
             let asserted = counter.asserted.take().filter(|(known, _)| *known == epoch);
             let truth = one.books + asserted.map_or(0, |(_, amount)| amount);
@@ -102,9 +102,10 @@ impl Model {
         stands: Option<&Charge>,
         epoch: i64,
     ) -> i64 {
-        let is_lease = 0 < told.lead;
-        let is_free = is_lease && hold.is_settled;
-        let amount = if is_free { 0 } else { told.amount };
+        if 0 < told.lead {
+            return self.assert_lease(told, is_counted || hold.is_settled, stands);
+        }
+        let amount = told.amount;
         let counter = self.counters.get_mut(&told.key);
         if let (Some(stands), Some(counter)) = (stands, counter) {
             let by = amount - stands.amount;
@@ -112,16 +113,12 @@ impl Model {
                 counter.amend(stands.width, stands.slot, by);
             }
         }
-        if is_lease {
-            let is_known = is_counted || hold.is_settled;
-            return stands.map_or_else(|| self.assert_lease(told, is_known), |stands| stands.slot);
-        }
-        let now = self.now;
+        let (now, tick) = (self.now, self.tick());
         let known = self.counters.get(&told.key).cloned();
         let begin = if told.width == 0 {
             told.start
         } else {
-            now.div_euclid(told.width)
+            tick.div_euclid(told.width)
         };
         let mut counter = known.unwrap_or_else(|| Counter::fresh(begin));
         let (slot, is_over) = if told.width == 0 {
@@ -130,8 +127,8 @@ impl Model {
                 told.stop <= now,
             )
         } else {
-            counter.roll(told.width, now);
-            let slot = hold.at.div_euclid(told.width) + counter.ahead;
+            counter.roll(told.width, tick);
+            let slot = (tick - hold.age).div_euclid(told.width) + counter.ahead;
             let slot = stands
                 .map_or(slot, |stands| stands.slot)
                 .min(counter.newest);
@@ -161,18 +158,24 @@ impl Model {
         slot
     }
 
-    fn assert_lease(&mut self, told: &Told, is_counted: bool) -> i64 {
-        let ends = (self.now + told.lead).div_euclid(told.width);
-        if is_counted {
-            return ends;
+    /// Lets a lease begin anew, wherever it stood; one that is known to be over ends.
+    fn assert_lease(&mut self, told: &Told, is_over: bool, stands: Option<&Charge>) -> i64 {
+        let ends = self.tick() + told.lead;
+        if is_over && stands.is_none() {
+            return ends.div_euclid(told.width);
         }
         let counter = self
             .counters
             .entry(told.key.clone())
-            .or_insert_with(|| Counter::fresh(ends));
-        counter.roll(told.width, self.now + told.lead);
+            .or_insert_with(|| Counter::fresh(ends.div_euclid(told.width)));
+        counter.roll(told.width, ends);
+        if let Some(stands) = stands {
+            counter.amend(stands.width, stands.slot, -stands.amount);
+        }
         let newest = counter.newest;
-        counter.amend(told.width, newest, told.amount);
+        if !is_over {
+            counter.amend(told.width, newest, told.amount);
+        }
         newest
     }
 }

@@ -112,6 +112,10 @@ impl World {
         loop {
             let reply = self.run(Op::Admit(admit.clone()));
             match reply[0] {
+                5 => {
+                    self.beat();
+                    admit.token = self.token();
+                }
                 6 => {
                     self.beat();
                     self.pass(reply[1].min(GRACE));

@@ -83,7 +83,7 @@ impl World {
             call.leased = self.real + LEASE;
             records.push(call.admit.record.clone());
         }
-        self.run(Op::Renew(records, LEASE));
+        self.tell(|token| Op::Renew(token, records.clone(), LEASE));
     }
 
     pub(super) fn book(&mut self) {

@@ -56,6 +56,12 @@ pub struct World {
     pub real: i64,
     epoch: i64,
     server: String,
+    /// By how much rings and leases lag behind the clock, as the proxies were told.
+    shift: i64,
+    /// When they heard the clock last, in true time.
+    heard: i64,
+    /// By how much the time of rings and leases was ahead of true time, at least.
+    ahead: i64,
     pub rules: Vec<Rule>,
     spare: Vec<Rule>,
     own: [Vec<Rule>; 2],
@@ -91,6 +97,9 @@ impl World {
             real: 0,
             epoch: 0,
             server: "a".to_owned(),
+            shift: 0,
+            heard: 0,
+            ahead: now,
             rules: menu::limits(prefix, setting.limits),
             spare: menu::limits(prefix, !setting.limits),
             own: menu::allowances(prefix, setting.allowances),
@@ -104,6 +113,11 @@ impl World {
 
     fn run(&mut self, op: Op) -> Vec<i64> {
         let reply = self.model.run(self.now, &op);
+        if let Some(tick) = self.model.tick_at(self.now) {
+            let ahead = tick - self.real;
+            self.doubts.is_forward |= self.ahead < ahead;
+            self.ahead = self.ahead.min(ahead);
+        }
         self.turns.push(Turn {
             now: self.now,
             op,
@@ -118,7 +132,7 @@ impl World {
     }
 
     fn token(&self) -> String {
-        format!("{}:{}:", self.epoch, self.server)
+        format!("{}:{}:{}:", self.epoch, self.server, self.shift)
     }
 
     fn pass(&mut self, by: i64) {
@@ -135,7 +149,7 @@ impl World {
             }
             Step::Jump(by) => {
                 self.now += by;
-                self.doubts.jumped(*by);
+                self.doubts.is_jumped = true;
             }
             Step::Ask(ask) => {
                 let call = self.call(ask);
@@ -165,7 +179,7 @@ impl World {
             }
             Step::Stale(ask) => {
                 let mut call = self.call(ask);
-                call.admit.token = "9:elsewhere:".to_owned();
+                call.admit.token = "9:elsewhere:0:".to_owned();
                 self.run(Op::Admit(call.admit));
             }
             Step::SeedAgain => {
