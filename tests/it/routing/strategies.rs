@@ -39,86 +39,88 @@ impl Market {
     }
 }
 
+/// A key of a group, and an alias it asks for.
+struct Heights {
+    group: Value,
+    alias: Value,
+    key: String,
+    key_id: String,
+}
+
+impl Heights {
+    async fn of(market: &Market) -> Self {
+        let (stand, us) = (&market.stand, &market.us);
+        let group = stand.make(us, "groups", json!({"name": "Search"})).await;
+        let alias = json!({"name": "fast", "model_ids": [market.model]});
+        let alias = stand.make(us, "aliases", alias).await;
+        let order = json!({"name": "one", "group_id": group["id"]});
+        let made = stand.make(us, "keys", order).await;
+        let key_id = made["id"].as_str().or(made["key"]["id"].as_str());
+        Self {
+            group: group["id"].clone(),
+            alias: alias["id"].clone(),
+            key: made["api_key"].as_str().expect("a key").to_owned(),
+            key_id: key_id.expect("an id").to_owned(),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_strategy_at_every_height_holds_for_the_next_call_and_the_most_specific_wins() {
     let market = choice().await;
     let us = &market.us;
-    let group = market
-        .stand
-        .make(us, "groups", json!({"name": "Search"}))
-        .await;
-    let alias = json!({"name": "fast", "model_ids": [market.model]});
-    let alias = market.stand.make(us, "aliases", alias).await;
-    let order = json!({"name": "one", "group_id": group["id"]});
-    let made = market.stand.make(us, "keys", order).await;
-    let key = made["api_key"].as_str().expect("a key");
-    let key_id = made["id"]
-        .as_str()
-        .or(made["key"]["id"].as_str())
-        .expect("an id");
+    let at = Heights::of(&market).await;
     let (priority, miser) = (json!({"kind": "priority"}), json!({"kind": "miser"}));
-    market.follows(key, "fast", "cheap").await;
+    market.follows(&at.key, "fast", "cheap").await;
 
     let all = market
         .stand
-        .platform(Method::PUT, "strategy", priority.clone())
-        .await;
-    all.expect(200);
-    market.follows(key, "fast", "preferred").await;
-    market
-        .attach(json!({"kind": "organization"}), miser.clone())
-        .await;
-    market.follows(key, "fast", "cheap").await;
-    market
-        .attach(
-            json!({"kind": "group", "group_id": group["id"]}),
-            priority.clone(),
-        )
-        .await;
-    market.follows(key, "fast", "preferred").await;
-    assert_eq!(
-        market.answered(&us.key, "fast").await,
-        "cheap",
-        "of no group"
-    );
-    market
-        .attach(json!({"kind": "alias", "alias_id": alias["id"]}), miser)
-        .await;
-    market.follows(key, "fast", "cheap").await;
-    assert_eq!(
-        market.answered(key, "swift").await,
-        "preferred",
-        "not the alias"
-    );
-    let of_key = market
-        .attach(json!({"kind": "key", "key_id": key_id}), priority)
-        .await;
-    market.follows(key, "fast", "preferred").await;
+        .platform(Method::PUT, "strategy", priority.clone());
+    all.await.expect(200);
+    market.follows(&at.key, "fast", "preferred").await;
+    let subject = json!({"kind": "organization"});
+    market.attach(subject, miser.clone()).await;
+    market.follows(&at.key, "fast", "cheap").await;
+    let subject = json!({"kind": "group", "group_id": at.group});
+    market.attach(subject, priority.clone()).await;
+    market.follows(&at.key, "fast", "preferred").await;
+    let of_no_group = market.answered(&us.key, "fast").await;
+    assert_eq!(of_no_group, "cheap");
+    let subject = json!({"kind": "alias", "alias_id": at.alias});
+    market.attach(subject, miser).await;
+    market.follows(&at.key, "fast", "cheap").await;
+    let by_another_name = market.answered(&at.key, "swift").await;
+    assert_eq!(by_another_name, "preferred");
+    let subject = json!({"kind": "key", "key_id": at.key_id});
+    market.attach(subject, priority).await;
+    market.follows(&at.key, "fast", "preferred").await;
 
-    let rotated = market
-        .stand
-        .ask(
-            us,
-            Method::POST,
-            &format!("keys/{key_id}/rotate"),
-            json!({}),
-        )
-        .await;
-    let heir = rotated.json();
-    let heir = heir["api_key"].as_str().expect("a key");
-    market.follows(heir, "fast", "preferred").await;
-    let path = format!("strategies/{}", id_of(&of_key));
-    market
-        .stand
-        .ask(us, Method::DELETE, &path, Value::Null)
-        .await
-        .expect(204);
-    market.follows(heir, "fast", "cheap").await;
     let audited = market.stand.audited(us).await;
     let changes = audited
         .iter()
         .filter(|action| action.starts_with("strategy."));
-    assert_eq!(changes.count(), 5);
+    assert_eq!(changes.count(), 4);
+}
+
+#[tokio::test]
+async fn a_strategy_of_a_key_holds_for_the_key_that_takes_over_until_it_is_taken_away() {
+    let market = choice().await;
+    let us = &market.us;
+    let at = Heights::of(&market).await;
+    let subject = json!({"kind": "key", "key_id": at.key_id});
+    let kept = market.attach(subject, json!({"kind": "priority"})).await;
+    market.follows(&at.key, "fast", "preferred").await;
+
+    let path = format!("keys/{}/rotate", at.key_id);
+    let rotated = market.stand.ask(us, Method::POST, &path, json!({})).await;
+
+    let heir = rotated.json();
+    let heir = heir["api_key"].as_str().expect("a key");
+    market.follows(heir, "fast", "preferred").await;
+    let path = format!("strategies/{}", id_of(&kept));
+    let removed = market.stand.ask(us, Method::DELETE, &path, Value::Null);
+    removed.await.expect(204);
+    market.follows(heir, "fast", "cheap").await;
 }
 
 #[tokio::test]
