@@ -68,8 +68,8 @@ create function operations.organizations_in_use(since timestamptz) returns setof
 $$;
 alter function operations.organizations_in_use(timestamptz) owner to synaxis_definer;
 
--- What went along each route of an organization: calls of callers who let agents move routes (person, then group, then
--- organization: the first that says so), the offer that answered most of them, and how many callers do not.
+-- What went along each route of an organization: calls of callers who let agents move routes (person, then their primary
+-- group, else the key's, then organization: the first that says so), the offer that answered most of them, and how many callers do not.
 -- A call that one standing in for a model answered went along that model's route.
 create function operations.route_traffic(organization uuid, since timestamptz, until timestamptz)
     returns table (model_id uuid, offer_id uuid, is_stream boolean, longest bigint, unwanted bigint, requests bigint,
@@ -86,7 +86,8 @@ create function operations.route_traffic(organization uuid, since timestamptz, u
         left join identity.organization_memberships m
             on m.organization_id = e.organization_id and m.user_id = e.user_id and m.deleted_at is null
         left join identity.groups g
-            on g.organization_id = e.organization_id and g.id = e.group_id and g.deleted_at is null
+            on g.organization_id = e.organization_id and g.id = coalesce(m.primary_group_id, e.group_id)
+                and g.deleted_at is null
         left join identity.organization_settings s on s.organization_id = e.organization_id
         where e.organization_id = route_traffic.organization and e.at >= since and e.at < until
             and e.finish in ('complete', 'client_gone', 'upstream_cut') and e.model_id is not null

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use synaxis::{
+    base::{Clock, RequestId},
+    tenancy::optimization::Switches,
+};
 
 use super::stage::Stage;
 use crate::{
@@ -267,4 +271,70 @@ async fn a_route_that_fails_more_often_since_it_was_moved_is_put_back_and_stays(
         (&json!(0), &json!(0)),
         "{report}"
     );
+}
+
+#[tokio::test]
+async fn whether_a_call_counts_is_said_by_person_then_group_then_organization_in_all_cases() {
+    const SAYS: [Option<bool>; 3] = [None, Some(true), Some(false)];
+    let mut stage = Stage::open().await;
+    let ada = stage.stand.tenant("ada").await;
+    let offer = stage.offer("dear", Some(9)).await;
+    let mut books = stage.books().await;
+    let call = RequestId::new(Clock::System.now());
+    sqlx::query(
+        "insert into operations.usage_entries (request_id, at, organization_id, api_key_id, user_id, group_id, model_id,
+             offer_id, requested_model, status, finish, is_estimated, is_stream, input_tokens, cached_tokens,
+             cache_write_tokens, output_tokens, reasoning_tokens, cost_nano_usd, saved_nano_usd, price_book, duration_ms,
+             attempts)
+         select $1, $2, m.organization_id, $1, m.user_id, g.id, $4::uuid, $5::uuid, 'swift', 200, 'complete', false, false,
+             1, 0, 0, 1, 0, 0, 0, '', 5, '[]'
+         from identity.organization_memberships m
+         join identity.groups g on g.organization_id = m.organization_id and g.is_default
+         where m.organization_id = $3::uuid",
+    )
+    .bind(call.uuid())
+    .bind(call.at().utc())
+    .bind(&ada.id)
+    .bind(&stage.model)
+    .bind(&offer)
+    .execute(&mut books)
+    .await
+    .expect("an entry");
+    for (user, group) in SAYS
+        .into_iter()
+        .flat_map(|user| SAYS.map(|group| (user, group)))
+    {
+        for organization in SAYS {
+            let said = [user, group, organization];
+            let says = Switches {
+                user,
+                group,
+                organization,
+            };
+            assert_eq!(
+                counts(&mut books, &ada.id, said).await,
+                says.effective().0,
+                "{says:?}"
+            );
+        }
+    }
+}
+
+/// Whether the one call of an organization counts, when its person, group and organization say so.
+async fn counts(books: &mut sqlx::PgConnection, id: &str, said: [Option<bool>; 3]) -> bool {
+    for (statement, value) in [
+        "update identity.organization_memberships set auto_optimization = $2 where organization_id = $1::uuid",
+        "update identity.groups set auto_optimization = $2 where organization_id = $1::uuid",
+        "update identity.organization_settings set auto_optimization = $2 where organization_id = $1::uuid",
+    ]
+    .into_iter()
+    .zip(said)
+    {
+        let update = sqlx::query(statement).bind(id).bind(value);
+        update.execute(&mut *books).await.expect("an update");
+    }
+    let traffic = "select requests = 1 and unwanted = 0
+         from operations.route_traffic($1::uuid, now() - interval '1 hour', now() + interval '1 hour')";
+    let counts = sqlx::query_scalar(traffic).bind(id).fetch_one(books).await;
+    counts.expect("one route")
 }

@@ -81,7 +81,9 @@ async fn each_agent_runs_once_a_tick_and_a_killed_leader_is_replaced() {
             .count()
     })
     .await;
-    for agent in agents(&mut books).await {
+    let agents = agents(&mut books).await;
+    assert_eq!(agents.len(), 5, "{agents:?}");
+    for agent in agents {
         let mut runs = runs(&mut books, &agent).await;
         runs.retain(|run| run.ended_ms.is_some());
         assert_one_at_a_time(&runs);
