@@ -30,7 +30,7 @@ use crate::{
     },
     keys::Keys,
     quota::{Actual, Ledger, PostgresBooks},
-    routing::Health,
+    routing::{Health, Sharing},
     snapshot::{self, LastGood, Source, View},
     store::{
         feed::Feed,
@@ -209,6 +209,7 @@ impl Plane {
             metrics: Metrics::new(&Registry::new())?,
             drain: Arc::clone(&drain),
         };
+        let health = Arc::clone(&parts.health);
         let (ledger, spool) = (Arc::clone(&parts.ledger), Arc::clone(&parts.spool));
         let beats = (postgres.clone(), clock, Arc::clone(&view));
         let operations = Arc::new(Operations::of(&parts));
@@ -228,6 +229,8 @@ impl Plane {
         plane.until_stopped("limits switch", switch);
         plane.until_stopped("pool", close_unused);
         let outbox = Outbox::new(redis.clone());
+        let sharing = Sharing::new(health, redis.clone(), spool.boot());
+        plane.tasks.spawn("health", sharing.run(plane.stopped()));
         plane.until_stopped("allowances", learner.run(outbox));
         plane.keep_news(feed, keys);
         plane.keep_books(ledger, spool, postgres, redis);

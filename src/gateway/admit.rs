@@ -331,36 +331,55 @@ impl Asked<'_> {
         };
         let expected = used(size.input_expected, size.output_expected, cost.expected);
         let bound = used(size.input_bound, size.output_bound, cost.bound);
-        let key = self.candidate.credential.as_ref();
-        let charge = |limit: Limit| Charge {
-            amount: limit.hold(&expected, &bound),
-            limit,
-        };
-        // Whoever brings a key of its own shares what it gives with nobody.
-        let owner = key.map_or(self.candidate.offer.organization_id, |key| {
-            key.organization_id
-        });
-        let sharer = owner.is_none().then_some(self.organization);
-        let allowances = self.candidate.offer.allowances.iter();
-        let allowances = allowances.flat_map(|allowance| {
-            let whole = as_limit(allowance, key.map(|key| key.id), self.candidate.offer.id);
-            let part = sharer.and_then(|sharer| whole.share_of(sharer));
-            [Some(whole), part].into_iter().flatten()
-        });
-        let is_of_key = |limit: &&Limit| match limit.subject {
-            Subject::Credential(id) => key.is_some_and(|key| key.id == id),
-            _ => false,
-        };
-        let of_key = self.all.iter().filter(is_of_key).cloned();
         let held = self
             .limits
             .iter()
             .map(|limit| limit.hold(&expected, &bound));
         Bid {
             tenant: held.collect(),
-            own: allowances.chain(of_key).map(charge).collect(),
+            own: own_charges(
+                self.candidate,
+                self.organization,
+                self.all,
+                &expected,
+                &bound,
+            ),
         }
     }
+}
+
+/// Returns what a candidate's own counts would be charged by a call of `organization`.
+///
+/// That is its allowances, the organization's part of each that others draw on too, and those of `all` limits that are
+/// its key's.
+#[must_use]
+pub fn own_charges(
+    candidate: &Candidate,
+    organization: OrganizationId,
+    all: &[Limit],
+    expected: &Actual,
+    bound: &Actual,
+) -> Vec<Charge> {
+    let key = candidate.credential.as_ref();
+    let charge = |limit: Limit| Charge {
+        amount: limit.hold(expected, bound),
+        limit,
+    };
+    // Whoever brings a key of its own shares what it gives with nobody.
+    let owner = key.map_or(candidate.offer.organization_id, |key| key.organization_id);
+    let sharer = owner.is_none().then_some(organization);
+    let allowances = candidate.offer.allowances.iter();
+    let allowances = allowances.flat_map(|allowance| {
+        let whole = as_limit(allowance, key.map(|key| key.id), candidate.offer.id);
+        let part = sharer.and_then(|sharer| whole.share_of(sharer));
+        [Some(whole), part].into_iter().flatten()
+    });
+    let is_of_key = |limit: &&Limit| match limit.subject {
+        Subject::Credential(id) => key.is_some_and(|key| key.id == id),
+        _ => false,
+    };
+    let of_key = all.iter().filter(is_of_key).cloned();
+    allowances.chain(of_key).map(charge).collect()
 }
 
 /// A provider's allowance, held like a tenant's hard limit.

@@ -45,14 +45,17 @@ const SAID: Duration = Duration::from_secs(60);
 
 /// What one answer said.
 #[derive(Debug)]
-pub(super) struct Lesson {
-    pub(super) offer: Arc<Offer>,
-    pub(super) credential: Option<CredentialId>,
-    pub(super) told: Learned,
+pub struct Lesson {
+    /// Whose.
+    pub offer: Arc<Offer>,
+    /// With which key it was asked.
+    pub credential: Option<CredentialId>,
+    /// What its headers said.
+    pub told: Learned,
     /// The refusal, when it is one for too many calls.
-    pub(super) fault: Option<UpstreamFault>,
+    pub fault: Option<UpstreamFault>,
     /// When the call began.
-    pub(super) at: Moment,
+    pub at: Moment,
 }
 
 /// Where calls leave what they heard.
@@ -93,7 +96,8 @@ impl Lessons {
 
 impl Lesson {
     /// Returns what it says is left of the allowances we count.
-    fn corrections(&self) -> Vec<Told> {
+    #[must_use]
+    pub fn corrections(&self) -> Vec<Told> {
         let told = self.told.allowed.iter().filter_map(|one| {
             let allowance = find(&self.offer, one)?;
             let left = one.remaining?;

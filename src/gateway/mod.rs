@@ -47,10 +47,12 @@ pub mod settings;
 
 use std::sync::Arc;
 
+pub use admit::own_charges;
 pub use drain::{Drain, Phase};
-pub use learn::Learner;
+pub use learn::{Learner, Lesson};
 pub use metrics::Metrics;
 pub use offer_metrics::OfferMetrics;
+pub use rest::limited as rest_after;
 pub use settings::Settings;
 
 use crate::{

@@ -13,7 +13,7 @@ use crate::{
         fault::{Kind, UpstreamFault},
     },
     quota::{self, Window},
-    routing::{Candidate, Cool, Health},
+    routing::{Candidate, Cool, Health, Refusal},
 };
 
 /// How long a rate-limited offer rests when its provider does not say.
@@ -23,7 +23,7 @@ pub(super) const LIMITED: Duration = Duration::from_secs(60);
 const UNAUTHORIZED: Duration = Duration::from_secs(3_600);
 
 /// Lets what a 401, 402, 403 or 429 speaks of rest.
-pub(super) fn limited(
+pub fn limited(
     health: &Health,
     candidate: &Candidate,
     status: u16,
@@ -32,6 +32,12 @@ pub(super) fn limited(
     now: Moment,
 ) {
     let later = now.plus(UNAUTHORIZED);
+    let key = candidate.credential.as_ref().map(|key| key.id);
+    let refusal = match status {
+        429 => Refusal::Limited,
+        _ => Refusal::Credential,
+    };
+    health.refused(candidate.offer.id, key, refusal);
     match status {
         // No allowance at all: asking again would be no retry.
         429 if told.allowed.iter().any(|one| one.limit == Some(0)) => {

@@ -100,6 +100,7 @@ pub(super) fn teach(health: &Health, candidate: &Candidate, failure: &Failure, n
         } => match status {
             401..=403 | 429 => rest::limited(health, candidate, *status, fault, told, now),
             404 if fault.kind == Kind::ModelMissing => {
+                health.refused(offer, credential, routing::Refusal::Missing);
                 health.cool(Cool::Offer(offer), now.plus(MODEL_MISSING));
             }
             300..=399 | 500..=599 => failed(routing::Failure::Server),

@@ -13,7 +13,7 @@ mod survey;
 
 pub mod store;
 
-pub use health::{Availability, Cool, Failure, Health, Settings};
+pub use health::{Availability, Cool, Failure, Health, Refusal, Settings, share::Sharing};
 pub use need::{Need, Why};
 pub use plan::{Candidate, Plan, Unroutable, plan, survey};
 pub use preferences::Preferences;

@@ -4,6 +4,7 @@ pub mod feed;
 pub mod lease;
 pub mod migrate;
 pub mod nodes;
+pub mod outcomes;
 pub mod owner;
 pub mod postgres;
 pub mod proxies;

@@ -403,6 +403,12 @@ impl Names {
         let _ = write!(name, "{}{{proxies}}:{thing}", self.prefix);
     }
 
+    /// Writes what the names of an offer's outcomes begin with, up to the credential.
+    pub fn outcomes(&self, name: &mut String, offer: Uuid) {
+        name.clear();
+        let _ = write!(name, "{}health:{{{offer}}}:o:", self.prefix);
+    }
+
     /// Writes the name under which a proxy's open calls stand.
     pub fn leases(&self, name: &mut String, proxy: Uuid) {
         name.clear();

@@ -108,7 +108,7 @@ end
 local function share_of(counter, epoch, width, start)
   if counter and counter[1] == epoch then return counter end
   local awaited = counter and counter[2] == epoch and counter[3] or 0
-  local share = fresh(width, width > 0 and floor(now / width) or start)
+  local share = fresh(width, width > 0 and floor(tick / width) or start)
   share[1] = epoch
   amend(share, width, share[4], awaited)
   return share
@@ -147,7 +147,7 @@ end
 local function used_by(key, width, start, stop)
   local counter = open(key)
   if not counter then return 0 end
-  if width > 0 then return (roll_ring(counter, width, now)) end
+  if width > 0 then return (roll_ring(counter, width, tick)) end
   return (roll_window(counter, start, stop))
 end
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::Moment;
 
-use super::Settings;
+use super::{Settings, news::State};
 
 /// How long one piece of the sliding window is.
 const SLICE_MS: i64 = 5_000;
@@ -21,6 +21,8 @@ pub(super) struct Breaker {
     successes: u32,
     /// How often it opened since it was last closed.
     openings: u32,
+    /// When it last changed but for its counts, by anybody's word.
+    changed: Moment,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,6 +38,29 @@ impl Breaker {
         self.open
     }
 
+    /// Returns where it stands, as others are told.
+    pub(super) fn state(&self) -> State {
+        State {
+            open_until: self.open,
+            openings: self.openings,
+            successes: self.successes,
+            at: self.changed,
+        }
+    }
+
+    /// Stands as another proxy says, when that is the later word.
+    pub(super) fn adopt(&mut self, state: &State) {
+        if self.changed < state.at {
+            *self = Self {
+                open: state.open_until,
+                openings: state.openings,
+                successes: state.successes,
+                changed: state.at,
+                ..Self::default()
+            };
+        }
+    }
+
     pub(super) fn succeeded(&mut self, now: Moment, settings: &Settings) {
         self.in_a_row = 0;
         if self.open.is_none() {
@@ -43,8 +68,12 @@ impl Breaker {
             return;
         }
         self.successes += 1;
+        self.changed = now;
         if settings.successes_to_close <= self.successes {
-            *self = Self::default();
+            *self = Self {
+                changed: now,
+                ..Self::default()
+            };
         }
     }
 
@@ -75,6 +104,7 @@ impl Breaker {
         *self = Self {
             open: Some(now.plus(Duration::from_millis(pause))),
             openings: self.openings + 1,
+            changed: now,
             ..Self::default()
         };
     }

@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU32, Ordering},
 };
 
-use super::{Availability, Settings, breaker::Breaker};
-use crate::base::Moment;
+use super::{Availability, Failure, Settings, breaker::Breaker, news::State};
+use crate::{base::Moment, store::outcomes::Tally};
 
 /// A moment others read without a lock; zero is long ago.
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ impl Until {
         Moment::from_millis(self.0.load(Ordering::Acquire))
     }
 
-    /// Moves to `until`, never back.
-    pub(super) fn extend(&self, until: Moment) {
-        self.0.fetch_max(until.millis(), Ordering::AcqRel);
+    /// Moves to `until`, never back; says whether it moved.
+    pub(super) fn extend(&self, until: Moment) -> bool {
+        self.0.fetch_max(until.millis(), Ordering::AcqRel) < until.millis()
     }
 
     /// Takes the one permission of each `every_ms`; says whether it was still there.
@@ -77,15 +77,54 @@ pub(super) struct PairCell {
     /// A copy of the breaker's own, for readers; zero is closed.
     open_until_ms: AtomicI64,
     breaker: Mutex<Breaker>,
+    /// How calls went since the others were told.
+    tally: Mutex<Tally>,
 }
 
 impl PairCell {
-    pub(super) fn succeeded(&self, now: Moment, settings: &Settings) {
-        self.change(|breaker| breaker.succeeded(now, settings));
+    /// Counts an answer; returns where the breaker stands when it changed.
+    pub(super) fn succeeded(
+        &self,
+        first_byte_ms: u32,
+        now: Moment,
+        settings: &Settings,
+    ) -> Option<State> {
+        self.count(|tally| tally.succeeded(first_byte_ms));
+        self.change(|breaker| breaker.succeeded(now, settings))
     }
 
-    pub(super) fn failed(&self, now: Moment, settings: &Settings) {
-        self.change(|breaker| breaker.failed(now, settings));
+    /// Counts a failure; returns where the breaker stands when it changed.
+    pub(super) fn failed(
+        &self,
+        failure: Failure,
+        now: Moment,
+        settings: &Settings,
+    ) -> Option<State> {
+        self.count(|tally| {
+            let count = match failure {
+                Failure::Connect => &mut tally.connect,
+                Failure::Timeout => &mut tally.timeout,
+                Failure::Server => &mut tally.server,
+                Failure::Broken => &mut tally.broken,
+            };
+            *count += 1;
+        });
+        self.change(|breaker| breaker.failed(now, settings))
+    }
+
+    /// Stands as another proxy says.
+    pub(super) fn adopt(&self, state: &State) {
+        self.change(|breaker| breaker.adopt(state));
+    }
+
+    /// Counts something.
+    pub(super) fn count(&self, count: impl FnOnce(&mut Tally)) {
+        count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Returns what was counted and begins anew.
+    pub(super) fn take_tally(&self) -> Tally {
+        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the breaker says, cool-downs aside.
@@ -97,10 +136,13 @@ impl PairCell {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Breaker)) {
+    fn change(&self, change: impl FnOnce(&mut Breaker)) -> Option<State> {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = breaker.state();
         change(&mut breaker);
         let until = breaker.open_until().map_or(0, Moment::millis);
         self.open_until_ms.store(until, Ordering::Release);
+        let after = breaker.state();
+        (before != after).then_some(after)
     }
 }

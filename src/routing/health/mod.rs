@@ -1,23 +1,34 @@
-//! Who is well enough to be asked: breakers, cool-downs and measured latency, all in this process.
+//! Who is well enough to be asked: breakers, cool-downs and measured latency, decided in this process.
 //!
 //! Reading takes no lock: a plan looks at one immutable table of atomics. Nothing here calls anybody.
 
 mod breaker;
 mod cells;
+mod news;
+pub mod share;
 mod table;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use arc_swap::Guard;
+use arc_swap::{ArcSwap, Guard};
 use serde::{Deserialize, Serialize};
 
 use self::{
     cells::{KeyCell, OfferCell, PairCell, Until},
+    news::{News, Tray, Turns},
     table::{Map, Table},
 };
 use crate::{
     base::{CredentialId, ModelId, Moment, OfferId},
     catalog::Catalog,
+    store::outcomes::Tally,
 };
 
 /// How patient routing is.
@@ -67,6 +78,17 @@ pub enum Failure {
     Broken,
 }
 
+/// A refusal that is no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// A rate or an allowance is used up.
+    Limited,
+    /// The credential is not accepted, or its money is spent.
+    Credential,
+    /// The provider does not know the model.
+    Missing,
+}
+
 /// What is left alone for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cool {
@@ -103,6 +125,11 @@ pub struct Health {
     offers: Table<OfferId, OfferCell>,
     credentials: Table<CredentialId, KeyCell>,
     probes: Table<ModelId, Until>,
+    /// What the other proxies are to be told.
+    news: Tray,
+    turns: ArcSwap<Turns>,
+    /// Whether somebody who fails was asked for since the others were told.
+    is_asked: AtomicBool,
 }
 
 type Pair = (OfferId, Option<CredentialId>);
@@ -113,6 +140,8 @@ pub(super) struct Look<'a> {
     pairs: Guard<Arc<Map<Pair, PairCell>>>,
     offers: Guard<Arc<Map<OfferId, OfferCell>>>,
     credentials: Guard<Arc<Map<CredentialId, KeyCell>>>,
+    turns: Turns,
+    is_asked: &'a AtomicBool,
 }
 
 impl Health {
@@ -161,7 +190,9 @@ impl Health {
     ) {
         self.offers.cell(offer).measure(first_byte_ms);
         let pair = self.pairs.cell((offer, credential));
-        pair.succeeded(now, &self.settings);
+        if let Some(state) = pair.succeeded(first_byte_ms, now, &self.settings) {
+            self.news.add(News::Breaker(offer, credential, state));
+        }
     }
 
     /// Counts a failure that speaks against the offer; every kind weighs the same.
@@ -174,27 +205,69 @@ impl Health {
     ) {
         tracing::debug!(offer.id = %offer, ?failure, "attempt failed");
         let pair = self.pairs.cell((offer, credential));
-        pair.failed(now, &self.settings);
+        if let Some(state) = pair.failed(failure, now, &self.settings) {
+            self.news.add(News::Breaker(offer, credential, state));
+        }
+    }
+
+    /// Counts a refusal that speaks against nobody's health.
+    pub fn refused(&self, offer: OfferId, credential: Option<CredentialId>, refusal: Refusal) {
+        self.pairs.cell((offer, credential)).count(|tally| {
+            let count = match refusal {
+                Refusal::Limited => &mut tally.limited,
+                Refusal::Credential => &mut tally.refused,
+                Refusal::Missing => &mut tally.missing,
+            };
+            *count += 1;
+        });
     }
 
     /// Leaves something alone until `until`; a longer pause that already stands is kept.
     pub fn cool(&self, what: Cool, until: Moment) {
+        if self.extend(what, until) {
+            self.news.add(News::Cool(what, until));
+        }
+    }
+
+    fn extend(&self, what: Cool, until: Moment) -> bool {
         match what {
             Cool::Offer(offer) => self.offers.cell(offer).cool_until.extend(until),
             Cool::OfferCredential(offer, credential) => {
                 let pair = self.pairs.cell((offer, credential));
-                pair.cool_until.extend(until);
+                pair.cool_until.extend(until)
             }
             Cool::Credential(credential) => {
-                self.credentials.cell(credential).cool_until.extend(until);
+                self.credentials.cell(credential).cool_until.extend(until)
             }
             Cool::CredentialLimit(credential) => {
-                self.credentials
-                    .cell(credential)
-                    .limited_until
-                    .extend(until);
+                let key = self.credentials.cell(credential);
+                key.limited_until.extend(until)
             }
         }
+    }
+
+    /// Goes by whose turn it is to try the sick.
+    fn take_turns(&self, turns: Turns) {
+        if **self.turns.load() != turns {
+            self.turns.store(Arc::new(turns));
+        }
+    }
+
+    /// Says whether somebody who fails was asked for lately.
+    fn asks_for_trials(&self) -> bool {
+        self.is_asked.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns how calls went since this was last asked.
+    fn take_tallies(&self) -> Vec<(Pair, Tally)> {
+        let pairs = self.pairs.look();
+        let tallies = pairs.iter().map(|(pair, cell)| (*pair, cell.take_tally()));
+        tallies.filter(|(_, tally)| !tally.is_empty()).collect()
+    }
+
+    /// Counts once more what nobody heard.
+    fn count_again(&self, pair: Pair, told: &Tally) {
+        self.pairs.cell(pair).count(|tally| tally.add(told));
     }
 
     /// Forgets what was held against a credential: another secret stands in its place.
@@ -244,11 +317,18 @@ impl Health {
             pairs: self.pairs.look(),
             offers: self.offers.look(),
             credentials: self.credentials.look(),
+            turns: **self.turns.load(),
+            is_asked: &self.is_asked,
         }
     }
 
     /// Takes the one permission of its second to ask a model all of whose offers are failing.
     pub(super) fn may_probe(&self, model: ModelId, now: Moment) -> bool {
+        self.is_asked.store(true, Ordering::Relaxed);
+        let turns = **self.turns.load();
+        if !turns.is_ours(now, self.settings.probe_every_ms) {
+            return false;
+        }
         let probe = self.probes.cell(model);
         probe.claim(now, self.settings.probe_every_ms)
     }
@@ -293,6 +373,10 @@ impl Look<'_> {
         credential: Option<CredentialId>,
         now: Moment,
     ) -> bool {
+        self.is_asked.store(true, Ordering::Relaxed);
+        if !self.turns.is_ours(now, self.settings.probe_every_ms) {
+            return false;
+        }
         let pair = self.pairs.get(&(offer, credential));
         pair.is_none_or(|pair| pair.tried.claim(now, self.settings.probe_every_ms))
     }

@@ -94,3 +94,36 @@ async fn how_much_an_allowance_is_comes_into_the_books_and_counts_from_then_on()
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_next_key_goes_on_where_the_allowance_of_the_first_ends() {
+    const TWO: &str = "tier = \"free\"\nallowances = [{ meter = \"requests\", amount = 2, window = \"day\", \
+                       rolling = true, shared = true }]";
+    let stack = Setup::new()
+        .offer("gratis", TWO, "")
+        .paid("dear", "1", "1")
+        .aliases(
+            "[[credentials]]\nprovider = \"gratis\"\nname = \"second\"\nposition = 1\n\
+             credential = \"tk-another-9876543210\"\n\n",
+        )
+        .start()
+        .await;
+    let key = stack.key().mint();
+
+    let mut answered = Vec::new();
+    for _ in 0..5 {
+        let answer = key.chat("hello").await;
+        assert_eq!(answer.header("x-synaxis-attempts"), "1");
+        answered.push(answer.header("x-synaxis-provider").to_owned());
+    }
+
+    assert_eq!(answered, ["gratis", "gratis", "gratis", "gratis", "dear"]);
+    let log = stack.provider("gratis").wait_for_end(4).await;
+    let keys: Vec<&str> = log
+        .iter()
+        .filter_map(|line| line["credential"].as_str())
+        .collect();
+    assert_eq!(keys[0], keys[1]);
+    assert_eq!(keys[2], keys[3]);
+    assert_ne!(keys[1], keys[2]);
+}

@@ -8,6 +8,7 @@ mod deaths;
 mod faults;
 mod forward;
 mod framing;
+mod health;
 mod limits;
 mod operations;
 mod raw;

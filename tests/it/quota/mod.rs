@@ -13,6 +13,7 @@ mod shares;
 mod slices;
 mod windows;
 mod wire;
+pub mod wound;
 
 use std::{
     sync::{

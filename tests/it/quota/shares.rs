@@ -1,64 +1,18 @@
 //! What several organizations have of one provider's key: equal parts while they ask, everything while nobody else does.
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicI64, Ordering},
-};
+use std::collections::HashMap;
 
 use synaxis::{
     base::Moment,
-    quota::{Bid, Charge, Decision, Limit, Meter, Scripts, Settings, Window},
+    quota::{Bid, Charge, Decision, Limit, Meter, Window},
 };
 
-use super::{Place, Tenant, TestProxy, allowance, call, is_held};
+use super::{Tenant, allowance, call, is_held, wound::Wound};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// A Redis whose scripts go by a clock the test winds.
-struct Wound {
-    proxy: TestProxy,
-    connection: std::sync::Mutex<redis::Connection>,
-    key: String,
-    now: AtomicI64,
-}
-
 impl Wound {
-    fn new(start: Moment) -> Self {
-        let mut place = Place::shared();
-        place.settings = Settings {
-            rebuild_grace_ms: 0,
-            ..Settings::default()
-        };
-        let key = format!("{}clock", place.prefix);
-        let client = redis::Client::open(place.url.as_str()).expect("an address");
-        let connection = client.get_connection().expect("a connection");
-        let wound = Self {
-            connection: std::sync::Mutex::new(connection),
-            now: AtomicI64::new(start.millis()),
-            proxy: place.proxy_with(Scripts::with_clock(&format!(
-                "local now = tonumber(redis.call('GET', '{key}'))"
-            ))),
-            key,
-        };
-        wound.wind(0);
-        wound
-    }
-
-    fn now(&self) -> Moment {
-        Moment::from_millis(self.now.load(Ordering::Relaxed))
-    }
-
-    fn wind(&self, millis: i64) {
-        self.now.fetch_add(millis, Ordering::Relaxed);
-        let mut connection = self.connection.lock().expect("the connection");
-        redis::cmd("SET")
-            .arg(&self.key)
-            .arg(self.now().millis())
-            .exec(&mut connection)
-            .expect("a wound clock");
-    }
-
     async fn ask(&self, tenant: &Tenant, allowance: &Limit, amount: u64) -> Decision {
         let share = allowance.share_of(tenant.organization);
         let limits = [Some(allowance.clone()), share];

@@ -1,3 +1,5 @@
 //! Who goes first: routes and strategies over the API, as callers meet them at running proxies.
 
+mod day;
+mod health;
 mod routes;
