@@ -70,6 +70,7 @@ fn intent() -> Intent {
         saved_nano_usd: NanoUsd::ZERO,
         price_book: "2026-10-01".to_owned(),
         alternative: None,
+        decision: synaxis::usage::Decision::default(),
         first_byte_ms: None,
         duration_ms: 0,
         attempts: Vec::new(),

@@ -129,7 +129,42 @@ async fn member(
     let place = organization.map(|organization| (organization, group));
     let stands = standing(plane, &claims, card.source, place).await?;
     let reached = organization.filter(|organization| stands.session.reaches(*organization));
-    let (organization, membership) = reached.zip(stands.membership).ok_or(ApiError::NotFound)?;
+    let_in(stands, reached, permission)
+}
+
+/// Returns somebody who signed in as a member of an organization that a request names elsewhere than in its path.
+///
+/// # Errors
+/// As at the gate: 404 for another's organization, 403 without the permission.
+pub async fn member_in(
+    plane: &Plane,
+    person: Person,
+    organization: OrganizationId,
+    permission: Permission,
+) -> Result<Member, ApiError> {
+    let whose = Some(organization);
+    let mut conn = plane.postgres.acquire().await?;
+    let found = session::find_open(&mut conn, person.session, person.id, whose, person.now).await?;
+    let session = found.ok_or(ApiError::Unauthenticated)?;
+    let known = standing::find(&mut conn, person.id, whose, None).await?;
+    let membership = known.and_then(|known| known.membership);
+    let stands = Stands {
+        person,
+        session,
+        membership,
+    };
+    let reached = whose.filter(|organization| stands.session.reaches(*organization));
+    let_in(stands, reached, permission)
+}
+
+/// Lets a member in who may do what the operation asks for.
+fn let_in(
+    stands: Stands,
+    organization: Option<OrganizationId>,
+    permission: Permission,
+) -> Result<Member, ApiError> {
+    let membership = stands.membership;
+    let (organization, membership) = organization.zip(membership).ok_or(ApiError::NotFound)?;
     let member = Member {
         person: stands.person,
         scope: Scope::of(organization),

@@ -51,6 +51,7 @@ pub mod agents;
 pub mod audit;
 pub mod auth;
 pub mod cookie;
+pub mod explain;
 pub mod fitness;
 pub mod identity_providers;
 pub mod jwks;
@@ -67,6 +68,7 @@ pub mod savings;
 pub mod security;
 pub mod sessions;
 pub mod signing_keys;
+pub mod strategies;
 pub mod usage;
 pub mod version;
 

@@ -11,10 +11,10 @@ use super::{
     doors::{Doors, Table},
     enforcement,
     error::ApiError,
-    fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers, limits,
-    me, members, mfa, nodes, oidc, openapi, organization_settings, organizations, password_policy,
-    passwords, refunds, requests, roles, routes as routing, savings, security, sessions,
-    signing_keys, tenants,
+    explain, fitness, groups, health, identity_providers, invitations, invited, jwks, keys, layers,
+    limits, me, members, mfa, nodes, oidc, openapi, organization_settings, organizations,
+    password_policy, passwords, refunds, requests, roles, routes as routing, savings, security,
+    sessions, signing_keys, strategies, tenants,
     throttle::Throttle,
     usage, version,
 };
@@ -26,6 +26,7 @@ fn doors() -> Doors {
     let page = entrance_of_organizations(records(one_self(entrance(page))));
     let page = tenants(organizations(page));
     let page = keys(roles(members(groups(page))));
+    let page = strategies::of_platform(strategies::of_organizations(page));
     let page = agents(routing::of_organizations(page));
     insight(catalog::of_platform(catalog::of_organizations(page)))
 }
@@ -95,6 +96,7 @@ fn entrance_of_organizations(page: Doors) -> Doors {
 fn one_self(page: Doors) -> Doors {
     page.at(Access::SignedIn, routes!(me::show_me))
         .at(Access::SignedIn, routes!(me::change_me))
+        .at(Access::SignedIn, routes!(explain::explain_call))
         .at(Access::SignedIn, routes!(me::delete_me))
         .at(Access::SignedIn, routes!(me::change_email))
         .at(Access::SignedIn, routes!(me::export_me))

@@ -29,6 +29,7 @@ pub mod store;
 
 pub mod catalog;
 pub mod routes;
+pub mod strategies;
 
 pub mod retention;
 

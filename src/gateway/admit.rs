@@ -4,9 +4,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{
-    authenticate::Caller, exchange::Exchange, refuse::Refusal, route::Size, settle::price_of,
-};
+use super::{authenticate::Caller, exchange::Exchange, refuse::Refusal, settle::price_of};
 use crate::{
     base::{CredentialId, Moment, NanoUsd, OfferId, OrganizationId, Tokens, Usage},
     catalog::{Allowance, AllowanceMeter, AllowanceWindow},
@@ -16,6 +14,7 @@ use crate::{
         Mode, Policy, Remark, Standing, Subject, Window,
     },
     routing::{Candidate, Plan},
+    snapshot::Size,
 };
 
 /// A call that may go upstream.

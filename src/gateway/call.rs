@@ -24,7 +24,7 @@ use super::{
     path::{self, Target},
     raw,
     refuse::Refusal,
-    route::{Demand, Size, route},
+    route::route,
     settle::{Attribution, Booking},
     upstream,
 };
@@ -34,6 +34,7 @@ use crate::{
     dialect::{self, Ask},
     quota::{Habit, Limit},
     routing::Plan,
+    snapshot::{Demand, Size},
 };
 
 /// What the phases do after the filter.
@@ -180,7 +181,14 @@ async fn let_in<'a>(
     let size = Size::of(&ask, exchange.endpoint, &caller.grant, seen);
     let demand = Demand::of(&ask, exchange.endpoint);
     let view = gateway.view.load_full();
-    let plan = route(&view, caller, &demand, &size, &gateway.health, now)?;
+    let plan = route(
+        &view,
+        caller,
+        &demand,
+        &size,
+        &gateway.health,
+        (exchange.id, now),
+    )?;
     let ledger = &gateway.books.ledger;
     let admission = admit(ledger, exchange, caller, &plan, &size).await;
     let admission = admission.map_err(|denied| exchange.denied(denied))?;

@@ -14,7 +14,6 @@ use super::{
     learn::{Lesson, Lessons},
     meter::{self, Reply, Tally},
     refuse::Refusal,
-    route::Size,
     settle::{Booking, FailedAttempt, Receipt},
     upstream::{Failure, Outgoing, Upstream},
     verdict,
@@ -25,6 +24,7 @@ use crate::{
     dialect::{self, Ask, Changes, Endpoint, allowance_headers::Learned},
     quota::{Bid, Limit},
     routing::{Candidate, Plan},
+    snapshot::Size,
     usage::Finish,
 };
 
@@ -364,7 +364,7 @@ fn story(candidate: &Candidate, tried: usize) -> Story {
     Story {
         offer: Arc::clone(&candidate.offer),
         attempts: tried,
-        route: if 1 < tried { "fallback" } else { candidate.why },
+        route: candidate.told(1 < tried),
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     meter::Tally,
     path, pool,
     refuse::Refusal,
-    route::{Demand, Size, route},
+    route::route,
     settle::{Attribution, Booking},
     upstream::{self, Failure},
     verdict,
@@ -34,6 +34,7 @@ use crate::{
     catalog::{Abilities, Ability, Dialect},
     dialect::{self, Endpoint, Fault, fault},
     routing::Candidate,
+    snapshot::{Demand, Size},
     usage::Finish,
 };
 
@@ -348,7 +349,14 @@ async fn open(
     let demand = opening.demand();
     let now = exchange.began;
     let view = gateway.view.load_full();
-    let plan = route(&view, caller, &demand, &size, &gateway.health, now)?;
+    let plan = route(
+        &view,
+        caller,
+        &demand,
+        &size,
+        &gateway.health,
+        (exchange.id, now),
+    )?;
     let ledger = &gateway.books.ledger;
     let admission = admit(ledger, exchange, caller, &plan, &size).await;
     let admission = admission.map_err(|denied| exchange.denied(denied))?;

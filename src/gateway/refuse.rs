@@ -39,6 +39,8 @@ pub(super) enum Refusal {
     RevokedKey,
     #[error("the API key may not ask for `{model}`")]
     ModelDenied { model: String },
+    #[error("no offer of `{model}` is within the bounds of the routing strategy that holds here")]
+    OutOfBounds { model: String },
     #[error("the API key may not be used from this address")]
     AddressNotAllowed,
     #[error("the API key may not be used for this operation")]
@@ -133,6 +135,7 @@ impl Refusal {
             Self::ExpiredKey => (401, "expired_api_key", INVALID),
             Self::RevokedKey => (401, "revoked_api_key", INVALID),
             Self::ModelDenied { .. } => (403, "model_access_denied", "permission_error"),
+            Self::OutOfBounds { .. } => (403, "model_access_denied", "permission_error"),
             Self::AddressNotAllowed => (403, "address_not_allowed", "permission_error"),
             Self::ScopeDenied => (403, "scope_denied", "permission_error"),
             Self::OrganizationSuspended => (403, "organization_suspended", "permission_error"),
@@ -205,7 +208,9 @@ impl Refusal {
             Self::Fault(fault) => (code, fault.param.as_deref()),
             Self::RefusedUpstream { code, param, .. } => (code.as_str(), param.as_deref()),
             Self::NothingAble { param, .. } => (code, Some(*param)),
-            Self::UnknownModel { .. } | Self::ModelDenied { .. } => (code, Some("model")),
+            Self::UnknownModel { .. } | Self::ModelDenied { .. } | Self::OutOfBounds { .. } => {
+                (code, Some("model"))
+            }
             _ => (code, None),
         };
         say(&Refused {

@@ -182,6 +182,7 @@ mod tests {
         Candidate {
             rank: Rank {
                 is_elsewhere: false,
+                score: 0,
                 is_doubtful: false,
                 is_paid: false,
                 link: 0,

@@ -3,7 +3,7 @@
 //! A booking that is dropped before it was finished (a caller gone, a task dropped, a panic) books itself with
 //! what is known: nothing that reached an upstream goes unbooked.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     admit,
@@ -19,7 +19,7 @@ use crate::{
     keys::Grant,
     quota::{Actual, Bid, Enforcement, Habit, Hold, Ledger, Limit, Meter, Usual},
     routing::{Candidate, Plan},
-    usage::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent, Spool, savings},
+    usage::{Alternative, AttemptRecord, Charged, Decision, Entry, Finish, Intent, Spool, savings},
 };
 use tokio::time::Instant;
 
@@ -119,6 +119,11 @@ impl Booking {
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),
             alternative: None,
+            decision: Decision {
+                why: Cow::Borrowed(""),
+                strategy: plan.strategy,
+                ranked: plan.unusual(),
+            },
             first_byte_ms: None,
             duration_ms: 0,
             attempts: Vec::new(),
@@ -153,6 +158,7 @@ impl Booking {
         entry.offer_id = Some(offer.id);
         entry.provider_id = Some(offer.provider.id);
         entry.price_book.clone_from(&offer.price_book);
+        entry.decision.why = Cow::Borrowed(candidate.told(!entry.attempts.is_empty()));
         let failed = failed_cost(&entry.attempts);
         let expected = self.price.of(&self.expected);
         entry.cost_nano_usd = failed + expected;

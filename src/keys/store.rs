@@ -29,6 +29,20 @@ pub async fn find_grant(conn: &mut Conn, public_id: &str) -> Result<Option<Grant
     Ok(grant.map(|Json(grant)| grant))
 }
 
+/// Returns what a key of this transaction's organization grants; what its secret is made of is not told.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn find_grant_of(tx: &mut OrgTx, key: ApiKeyId) -> Result<Option<Grant>, StoreError> {
+    let grant = sqlx::query_scalar!(
+        r#"select operations.grant_of_key($1) as "grant: Json<Grant>""#,
+        key.uuid()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(grant.map(|Json(grant)| grant))
+}
+
 /// Who a key is.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyIdentity<'a> {

@@ -17,6 +17,8 @@ pub struct Rank {
     pub link: u16,
     /// The route of its model prefers another.
     pub is_elsewhere: bool,
+    /// What its strategy makes of it; nothing for the miser.
+    pub score: u64,
     /// What this call will probably cost.
     pub cost: NanoUsd,
     /// What its first byte takes. One that was never measured goes first, and then is.

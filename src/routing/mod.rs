@@ -4,6 +4,7 @@ pub mod need;
 
 pub mod preferences;
 pub mod route;
+pub mod strategy;
 
 pub mod health;
 
@@ -16,5 +17,6 @@ pub mod store;
 pub use health::{Availability, Cool, Failure, Health, Refusal, Settings, share::Sharing};
 pub use need::{Need, Why};
 pub use plan::{Candidate, Plan, Unroutable, plan, survey};
-pub use preferences::Preferences;
+pub use preferences::{Caller, Preferences, Subject};
 pub use route::{Cause, Route, Routes};
+pub use strategy::{Bounds, Kind, Strategy, Weights};

@@ -1,6 +1,6 @@
 //! What a call needs of an offer, and why an offer does not meet it.
 
-use super::route::Routes;
+use super::{route::Routes, strategy::Strategy};
 use crate::{
     base::{Moment, OrganizationId, Tokens, Usage},
     catalog::{Abilities, Ability, Dialect, Offer},
@@ -35,6 +35,10 @@ pub struct Need<'a> {
     pub is_free_only: bool,
     /// The offers its organization prefers.
     pub routes: Option<&'a Routes>,
+    /// How offers are put in order, and what may not be passed.
+    pub strategy: &'a Strategy,
+    /// What lots are drawn by: the same for the same call.
+    pub seed: u64,
     /// Whether the plan is only looked at: nothing is tried, so no trial of a sick offer is used up.
     pub is_rehearsal: bool,
 }
@@ -56,6 +60,12 @@ pub enum Why {
     NoPrice,
     /// It costs money.
     NotFree,
+    /// It costs more than the strategy lets it.
+    TooDear,
+    /// Its first byte usually takes longer than the strategy lets it.
+    TooSlow,
+    /// It failed more often lately than the strategy lets it.
+    Unsteady,
     /// Its provider wants a key, and none is the caller's to use.
     NoCredential,
     /// Its provider permits no more before then.
@@ -138,6 +148,9 @@ impl Why {
             | Self::Trains
             | Self::NoPrice
             | Self::NotFree
+            | Self::TooDear
+            | Self::TooSlow
+            | Self::Unsteady
             | Self::NoCredential
             | Self::Limited(_)
             | Self::Cooling(_)
@@ -156,6 +169,9 @@ impl Why {
             Self::Trains => "trains_on_data",
             Self::NoPrice => "price_unknown",
             Self::NotFree => "not_free",
+            Self::TooDear => "too_dear",
+            Self::TooSlow => "too_slow",
+            Self::Unsteady => "unsteady",
             Self::NoCredential => "no_credential",
             Self::Limited(_) => "rate_limited",
             Self::Cooling(_) => "cooling",

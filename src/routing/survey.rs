@@ -8,6 +8,7 @@ use super::{
     need::{Need, Why},
     plan::{Candidate, Plan},
     route::Route,
+    strategy::{self, Kind, per_million},
 };
 use crate::{
     base::{CredentialId, Moment, NanoUsd, OfferId},
@@ -46,6 +47,7 @@ impl<'a> Survey<'a> {
                 candidates: Vec::with_capacity(offers.sum()),
                 max_attempts: health.settings().max_attempts,
                 paid_alternative: None,
+                strategy: need.strategy.id,
                 out: Vec::new(),
             },
         }
@@ -77,6 +79,10 @@ impl<'a> Survey<'a> {
 
     /// Orders the candidates.
     pub(super) fn finish(mut self) -> Plan {
+        if !self.is_miserly() {
+            let candidates = &mut self.plan.candidates;
+            strategy::score(self.need.strategy, candidates, &self.look, self.need.seed);
+        }
         self.plan
             .candidates
             .sort_unstable_by_key(|candidate| candidate.rank);
@@ -95,9 +101,10 @@ impl<'a> Survey<'a> {
         if is_paid {
             self.note_paid(place, expected_cost, offer);
         }
-        if is_paid && self.need.is_free_only {
+        if is_paid && (self.need.is_free_only || !self.need.strategy.bounds.is_paid_allowed) {
             return Err(Why::NotFree);
         }
+        self.keep_bounds(offer, expected_cost)?;
         let stand = self.stand(place, offer);
         let candidate = Candidate {
             offer: Arc::clone(offer),
@@ -107,9 +114,10 @@ impl<'a> Survey<'a> {
             why: stand.why.unwrap_or_else(|| self.reason(place, is_paid)),
             rank: Rank {
                 is_doubtful: false,
-                is_paid: is_paid && !stand.is_insisted_on,
+                is_paid: is_paid && !stand.is_insisted_on && self.is_miserly(),
                 link: stand.link,
                 is_elsewhere: stand.is_elsewhere,
+                score: 0,
                 cost: expected_cost,
                 latency_ms: self.look.latency_ms(offer.id).unwrap_or_default(),
                 preference: offer.preference,
@@ -212,6 +220,8 @@ impl<'a> Survey<'a> {
         let links = (0_u16..).zip(&self.resolved.chain.links);
         for (link, first) in links.take_while(|(link, _)| *link <= place) {
             match routes.of(first.model.id) {
+                // Whoever wants another order than the miser's has no use for where the miser would go.
+                Some(route) if !route.is_pinned && !self.is_miserly() => {}
                 Some(route) if route.offer == offer.id => return Stand::first(link, route),
                 Some(_) if link == place => {
                     return Stand {
@@ -225,12 +235,47 @@ impl<'a> Survey<'a> {
         plain
     }
 
+    /// Says whether what is left to measure is within the bounds of the strategy. What was not measured lately is: else
+    /// it never would be again.
+    fn keep_bounds(&self, offer: &Offer, expected_cost: NanoUsd) -> Result<(), Why> {
+        let bounds = &self.need.strategy.bounds;
+        let tokens = self.need.input_expected + self.need.output_expected;
+        let is_too_dear = |most| most < per_million(expected_cost, tokens);
+        if bounds.max_cost_per_million.is_some_and(is_too_dear) {
+            return Err(Why::TooDear);
+        }
+        if bounds.max_latency_ms.is_none() && bounds.min_success_percent.is_none() {
+            return Ok(());
+        }
+        let Some(lately) = self.look.lately(offer.id, self.now) else {
+            return Ok(());
+        };
+        let is_too_slow = |most| lately.median_ms.is_some_and(|median| most < median);
+        if bounds.max_latency_ms.is_some_and(is_too_slow) {
+            return Err(Why::TooSlow);
+        }
+        let is_unsteady = |percent: u8| lately.success_ppm < u32::from(percent) * 10_000;
+        if bounds.min_success_percent.is_some_and(is_unsteady) {
+            return Err(Why::Unsteady);
+        }
+        Ok(())
+    }
+
+    fn is_miserly(&self) -> bool {
+        self.need.strategy.kind == Kind::Miser
+    }
+
     fn reason(&self, place: u16, is_paid: bool) -> &'static str {
-        match (self.resolved.pinned.is_some(), is_paid, place) {
-            (true, ..) => "pinned",
-            (_, false, _) => "free",
-            (_, true, 0) => "cheapest",
-            (_, true, _) => "fallback",
+        if self.resolved.pinned.is_some() {
+            return "pinned";
+        }
+        if let Some(why) = self.need.strategy.kind.why() {
+            return why;
+        }
+        match (is_paid, place) {
+            (false, _) => "free",
+            (true, 0) => "cheapest",
+            (true, _) => "fallback",
         }
     }
 }

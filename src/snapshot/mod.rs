@@ -2,6 +2,7 @@
 //!
 //! What the books say wrongly never replaces what they said rightly: a snapshot is checked whole before it is shown.
 
+pub mod ask;
 pub mod build;
 pub mod last_good;
 mod rows;
@@ -18,6 +19,7 @@ use crate::{
     routing::Preferences,
 };
 
+pub use ask::{Demand, Size, keep_own};
 pub use build::{BadSnapshot, build, read};
 pub use follow::{Source, follow, open};
 pub use last_good::LastGood;

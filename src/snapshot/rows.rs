@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::build::BadSnapshot;
 use crate::{
     base::{
-        AllowanceId, CredentialId, ModelId, Moment, OfferId, OrganizationId, ProviderId, RouteId,
-        Tokens,
+        AllowanceId, ApiKeyId, CredentialId, GroupId, ModelId, Moment, NanoUsd, OfferId,
+        OrganizationId, ProviderId, RouteId, StrategyId, Tokens,
     },
     catalog::{
         Ability, Alias, Allowance, AllowanceMeter, AllowanceWindow, Deadlines, Dialect, Model,
         Price, Quirks, Tier, Wishes, vault::Sealed,
     },
-    routing::{Preferences, Route},
+    routing::{Bounds, Kind, Preferences, Route, Strategy, Subject, Weights},
 };
 
 /// No section of a snapshot is longer.
@@ -52,6 +52,8 @@ pub(super) struct Document<'a> {
     pub(super) provider_access: Vec<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) routes: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) strategies: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -161,8 +163,59 @@ pub(super) struct RouteRow {
     is_pinned: bool,
 }
 
+#[derive(Deserialize)]
+pub(super) struct StrategyRow {
+    id: StrategyId,
+    organization_id: Option<OrganizationId>,
+    group_id: Option<GroupId>,
+    keys: Vec<ApiKeyId>,
+    alias: Option<String>,
+    subject: String,
+    kind: Kind,
+    weights: Weights,
+    max_cost_per_million: Option<u64>,
+    max_latency_ms: Option<u32>,
+    min_success_percent: Option<u8>,
+    is_paid_allowed: bool,
+}
+
+impl StrategyRow {
+    /// Returns what it is attached to; `None` for what is out of reach.
+    fn subject(&self) -> Option<Subject> {
+        match self.subject.as_str() {
+            "organization" => Some(Subject::Organization),
+            "group" => self.group_id.map(Subject::Group),
+            "key" => Some(Subject::Keys(self.keys.clone())),
+            "alias" => self.alias.clone().map(Subject::Alias),
+            _ => None,
+        }
+    }
+
+    fn add_to(self, preferences: &mut Preferences) {
+        let subject = self.subject();
+        let strategy = Strategy {
+            id: Some(self.id),
+            kind: self.kind,
+            weights: self.weights,
+            bounds: Bounds {
+                max_cost_per_million: self.max_cost_per_million.map(NanoUsd),
+                max_latency_ms: self.max_latency_ms,
+                min_success_percent: self.min_success_percent,
+                is_paid_allowed: self.is_paid_allowed,
+            },
+        };
+        match (self.organization_id, subject) {
+            (Some(organization), Some(subject)) => {
+                preferences.set_strategy(organization, subject, strategy);
+            }
+            (Some(_), None) => {}
+            (None, _) => preferences.set_platform_strategy(strategy),
+        }
+    }
+}
+
 /// Puts together what organizations want of the order of offers.
-pub(super) fn preferences(routes: Vec<RouteRow>) -> Preferences {
+pub(super) fn preferences(routes: Vec<RouteRow>, strategies: Vec<StrategyRow>) -> Preferences {
     let mut preferences = Preferences::default();
     for row in routes {
         let route = Route {
@@ -171,6 +224,9 @@ pub(super) fn preferences(routes: Vec<RouteRow>) -> Preferences {
             is_pinned: row.is_pinned,
         };
         preferences.set_route(row.organization_id, row.model_id, route);
+    }
+    for row in strategies {
+        row.add_to(&mut preferences);
     }
     preferences
 }

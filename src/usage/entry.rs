@@ -1,10 +1,12 @@
 //! One booked call, and the intent written down before its first byte goes upstream.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ApiKeyId, GroupId, ModelId, NanoUsd, OfferId, OrganizationId, ProviderId, RequestId, Tokens,
-    Usage, UserId,
+    ApiKeyId, GroupId, ModelId, NanoUsd, OfferId, OrganizationId, ProviderId, RequestId,
+    StrategyId, Tokens, Usage, UserId,
 };
 
 /// How a call ended.
@@ -81,6 +83,17 @@ pub struct Alternative {
     pub price_book: String,
 }
 
+/// Why a call went where it went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Why the last offer was tried, in one word; empty where nobody wrote it down.
+    pub why: Cow<'static, str>,
+    /// The strategy that put the offers in order; `None` for the usual one.
+    pub strategy: Option<StrategyId>,
+    /// The first offers in that order, where it is not the usual one.
+    pub ranked: Vec<OfferId>,
+}
+
 /// One booked call: a row of `operations.usage_entries`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -126,6 +139,8 @@ pub struct Entry {
     pub price_book: String,
     /// What `saved_nano_usd` was measured against, when there was anything.
     pub alternative: Option<Alternative>,
+    /// Why it went where it went.
+    pub decision: Decision,
     /// From the call's beginning to the first byte of the answer.
     pub first_byte_ms: Option<u32>,
     /// From the call's beginning to its end.

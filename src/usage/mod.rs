@@ -27,7 +27,7 @@ mod rows;
 pub mod store;
 
 pub use counters::Counters;
-pub use entry::{Alternative, AttemptRecord, Charged, Entry, Finish, Intent};
+pub use entry::{Alternative, AttemptRecord, Charged, Decision, Entry, Finish, Intent};
 pub use flusher::{Away, Flusher};
 pub use leases::{Holds, Leases, Lost, NotEnded, Sweeper};
 pub use rows::{Part, Rows};

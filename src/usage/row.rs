@@ -5,7 +5,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AttemptRecord, Charged, Entry, Finish};
+use super::{AttemptRecord, Charged, Decision, Entry, Finish};
 use crate::base::{RequestId, json::Object};
 
 /// What every row begins with, so that its id is found without reading it.
@@ -67,6 +67,10 @@ fn write_as(entry: &Entry, finish: Finish, is_estimated: bool, out: &mut Vec<u8>
         row.id("alternative_offer_id", alternative.offer_id.uuid());
         row.text("alternative_price_book", &alternative.price_book);
     }
+    // What is never heard of again went nowhere that matters, and an intent is written before every call.
+    if finish != Finish::Abandoned {
+        write_decision(&entry.decision, &mut row);
+    }
     // A duration is not worth refusing a row for.
     let fitting = |ms: u32| ms.min(i32::MAX.unsigned_abs());
     if let Some(ms) = entry.first_byte_ms {
@@ -75,6 +79,21 @@ fn write_as(entry: &Entry, finish: Finish, is_estimated: bool, out: &mut Vec<u8>
     row.number("duration_ms", fitting(entry.duration_ms));
     row.value("attempts", |out| write_attempts(&entry.attempts, out));
     row.close();
+}
+
+fn write_decision(decision: &Decision, row: &mut Object<'_>) {
+    if !decision.why.is_empty() {
+        row.word("routed_by", &decision.why);
+    }
+    if let Some(id) = decision.strategy {
+        row.id("strategy_id", id.uuid());
+    }
+    if !decision.ranked.is_empty() {
+        row.value("ranked_offer_ids", |out| {
+            // A list of ids is always JSON.
+            let _written = serde_json::to_writer(out, &decision.ranked);
+        });
+    }
 }
 
 fn write_who(entry: &Entry, row: &mut Object<'_>) {
@@ -213,6 +232,7 @@ mod tests {
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),
             alternative: None,
+            decision: Decision::default(),
             first_byte_ms: None,
             duration_ms: u32::MAX,
             attempts: Vec::new(),

@@ -29,7 +29,10 @@ const MAY_NAME: &[(&str, &str)] = &[
         "control",
         "base store egress tenancy identity keys catalog quota routing usage audit realtime alerts",
     ),
-    ("snapshot", "base store tenancy keys catalog quota routing"),
+    (
+        "snapshot",
+        "base store tenancy keys catalog dialect quota routing",
+    ),
     (
         "gateway",
         "base egress telemetry keys catalog dialect quota routing usage snapshot",

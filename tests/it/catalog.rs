@@ -186,6 +186,8 @@ fn need(organization: OrganizationId) -> Need<'static> {
         allowed_models: None,
         is_free_only: false,
         routes: None,
+        strategy: &synaxis::routing::strategy::MISER,
+        seed: 7,
         is_rehearsal: false,
     }
 }

@@ -4,7 +4,7 @@ mod ask;
 mod view;
 
 pub use ask::RequestsQuery;
-pub use view::{AttemptView, RequestDetailView, RequestView};
+pub use view::{AttemptView, DecisionView, RequestDetailView, RequestView};
 
 use axum::extract::State;
 
@@ -73,6 +73,7 @@ pub async fn show_request(
             serde_json::Value::Null => serde_json::json!({}),
             tags => tags.clone(),
         },
+        decision: names.decision(&entry.decision),
         attempts: entry
             .attempts
             .iter()

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     admin::{error::ApiError, savings::ReceiptView, usage::NamedView},
-    base::{GroupId, ModelId, Moment, OfferId, ProviderId, RequestId, UserId},
+    base::{GroupId, ModelId, Moment, OfferId, ProviderId, RequestId, StrategyId, UserId},
     store::OrgTx,
     usage::{
-        AttemptRecord, Entry, Finish,
+        AttemptRecord, Decision, Entry, Finish,
         report::{Dimension, store},
     },
 };
@@ -87,6 +87,17 @@ pub struct AttemptView {
     cost_nano_usd: u64,
 }
 
+/// Why a call went where it went.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DecisionView {
+    /// Why the last offer was tried, in one word: what `x-synaxis-route` said; null where nobody wrote it down.
+    why: Option<String>,
+    /// The strategy that put the offers in order; null for the usual one.
+    strategy_id: Option<StrategyId>,
+    /// The first offers in that order, where it is not the usual one.
+    ranked: Vec<NamedView>,
+}
+
 /// Everything that is known of one call.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RequestDetailView {
@@ -95,6 +106,8 @@ pub struct RequestDetailView {
     /// What the caller attached.
     #[schema(value_type = Object)]
     pub(super) tags: serde_json::Value,
+    /// Why it went where it went.
+    pub(super) decision: DecisionView,
     /// Every try, in order.
     pub(super) attempts: Vec<AttemptView>,
     /// What it cost and saved, computed again from the price books.
@@ -125,6 +138,15 @@ impl Names {
             status: attempt.status,
             ms: attempt.ms,
             cost_nano_usd: attempt.cost_nano_usd.0,
+        }
+    }
+
+    pub(super) fn decision(&self, decision: &Decision) -> DecisionView {
+        let ranked = decision.ranked.iter();
+        DecisionView {
+            why: Some(decision.why.to_string()).filter(|why| !why.is_empty()),
+            strategy_id: decision.strategy,
+            ranked: ranked.map(|offer| self.get(offer.uuid())).collect(),
         }
     }
 
@@ -172,5 +194,11 @@ fn named_by(entry: &Entry) -> Vec<(Dimension, Uuid)> {
         .attempts
         .iter()
         .map(|attempt| (Dimension::Offer, attempt.offer_id.uuid()));
-    own.into_iter().flatten().chain(tried).collect()
+    let ranked = entry.decision.ranked.iter();
+    let ranked = ranked.map(|offer| (Dimension::Offer, offer.uuid()));
+    own.into_iter()
+        .flatten()
+        .chain(tried)
+        .chain(ranked)
+        .collect()
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::{Moment, OfferId, OrganizationId, Tokens},
     catalog::{Abilities, Ability, Catalog, NameKind, Offer, Tier},
-    routing::{Cause, Need, store::routes::KeptRoute},
+    routing::{Cause, Need, store::routes::KeptRoute, strategy::MISER},
     snapshot::{self, Snapshot},
     store::Vault,
     tenancy::{Permission, Permissions},
@@ -263,6 +263,8 @@ impl Look<'_> {
             allowed_models: None,
             is_free_only: false,
             routes: None,
+            strategy: &MISER,
+            seed: 0,
             is_rehearsal: true,
         }
     }

@@ -41,7 +41,27 @@ impl Until {
 pub(super) struct OfferCell {
     pub(super) cool_until: Until,
     latency_ms: AtomicU32,
+    median_ms: AtomicU32,
+    /// How many of a million calls succeed.
+    success_ppm: AtomicU32,
+    /// When a call last ended.
+    ended: Until,
 }
+
+/// How an offer did lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::routing) struct Lately {
+    /// How long its first byte takes in every other call, when it was ever measured.
+    pub(in crate::routing) median_ms: Option<u32>,
+    /// How many of a million calls succeed.
+    pub(in crate::routing) success_ppm: u32,
+}
+
+/// How long what was seen of an offer says something of it.
+const LATELY_MS: i64 = 300_000;
+
+/// All of a million calls.
+const ALL_PPM: u32 = 1_000_000;
 
 impl OfferCell {
     pub(super) fn latency_ms(&self) -> Option<u32> {
@@ -49,9 +69,54 @@ impl OfferCell {
         (latency != 0).then_some(latency)
     }
 
+    pub(super) fn lately(&self, now: Moment) -> Option<Lately> {
+        let success_ppm = self.success_ppm()?;
+        let age = now.millis().saturating_sub(self.ended.moment().millis());
+        (age <= LATELY_MS).then(|| Lately {
+            median_ms: self.median_ms(),
+            success_ppm,
+        })
+    }
+
+    pub(super) fn median_ms(&self) -> Option<u32> {
+        let median = self.median_ms.load(Ordering::Relaxed);
+        (median != 0).then_some(median)
+    }
+
+    pub(super) fn success_ppm(&self) -> Option<u32> {
+        let success = self.success_ppm.load(Ordering::Relaxed);
+        (success != 0).then_some(success)
+    }
+
+    /// Moves the share of calls that succeed a sixteenth of the way; a lost race loses one sample.
+    pub(super) fn ended(&self, is_success: bool, now: Moment) {
+        let old = match self.success_ppm.load(Ordering::Relaxed) {
+            0 => ALL_PPM,
+            old => old,
+        };
+        let share = if is_success {
+            old + (ALL_PPM - old).div_ceil(16)
+        } else {
+            old - old / 16
+        };
+        self.success_ppm.store(share.max(1), Ordering::Relaxed);
+        self.ended.extend(now);
+    }
+
+    /// Moves the median a sixteenth of itself towards a sample: it comes to rest where as many are above as below.
+    fn move_median(&self, sample: u32) {
+        let median = match self.median_ms.load(Ordering::Relaxed) {
+            0 => sample,
+            old if old < sample => old.saturating_add((old / 16).max(1)).min(sample),
+            old => old.saturating_sub((old / 16).max(1)).max(sample),
+        };
+        self.median_ms.store(median, Ordering::Relaxed);
+    }
+
     /// Moves the average an eighth of the way; a lost race loses one sample.
     pub(super) fn measure(&self, first_byte_ms: u32) {
         let sample = first_byte_ms.max(1);
+        self.move_median(sample);
         let mean = match self.latency_ms.load(Ordering::Relaxed) {
             0 => sample,
             old if old < sample => old.saturating_add((sample - old).div_ceil(8)),

@@ -21,7 +21,7 @@ use arc_swap::{ArcSwap, Guard};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    cells::{KeyCell, OfferCell, PairCell, Until},
+    cells::{KeyCell, Lately, OfferCell, PairCell, Until},
     news::{News, Tray, Turns},
     table::{Map, Table},
 };
@@ -188,7 +188,9 @@ impl Health {
         first_byte_ms: u32,
         now: Moment,
     ) {
-        self.offers.cell(offer).measure(first_byte_ms);
+        let cell = self.offers.cell(offer);
+        cell.measure(first_byte_ms);
+        cell.ended(true, now);
         let pair = self.pairs.cell((offer, credential));
         if let Some(state) = pair.succeeded(first_byte_ms, now, &self.settings) {
             self.news.add(News::Breaker(offer, credential, state));
@@ -204,6 +206,7 @@ impl Health {
         now: Moment,
     ) {
         tracing::debug!(offer.id = %offer, ?failure, "attempt failed");
+        self.offers.cell(offer).ended(false, now);
         let pair = self.pairs.cell((offer, credential));
         if let Some(state) = pair.failed(failure, now, &self.settings) {
             self.news.add(News::Breaker(offer, credential, state));
@@ -364,6 +367,19 @@ impl Look<'_> {
 
     pub(super) fn latency_ms(&self, offer: OfferId) -> Option<u32> {
         self.offers.get(&offer)?.latency_ms()
+    }
+
+    pub(super) fn median_ms(&self, offer: OfferId) -> Option<u32> {
+        self.offers.get(&offer)?.median_ms()
+    }
+
+    pub(super) fn success_ppm(&self, offer: OfferId) -> Option<u32> {
+        self.offers.get(&offer)?.success_ppm()
+    }
+
+    /// How an offer did in the last minutes; `None` when nobody asked it.
+    pub(super) fn lately(&self, offer: OfferId, now: Moment) -> Option<Lately> {
+        self.offers.get(&offer)?.lately(now)
     }
 
     /// Takes the one permission of its second to try an offer whose breaker is half-open.

@@ -11,7 +11,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    base::{Moment, NanoUsd, OfferId},
+    base::{Moment, NanoUsd, OfferId, StrategyId},
     catalog::{Credential, Link, Model, Offer, Resolved},
 };
 
@@ -26,7 +26,8 @@ pub struct Candidate {
     pub expected_cost: NanoUsd,
     /// The most it can cost.
     pub bound_cost: NanoUsd,
-    /// Why it is a candidate, in one word: `free`, `cheapest`, `fallback`, `route`, `pinned`, `trial` or `probe`.
+    /// Why it is a candidate, in one word: `free`, `cheapest`, `fallback`, `route`, `pinned`, `trial` or
+    /// `probe`, or what its strategy goes by: `fastest`, `steadiest`, `balanced`, `preferred` or `weighted`.
     pub why: &'static str,
     /// Where it stands.
     pub rank: Rank,
@@ -42,8 +43,25 @@ pub struct Plan {
     /// What a saving is measured against: the cheapest paid offer that could have done the job, sick or well, of
     /// the first model that has one.
     pub paid_alternative: Option<Arc<Offer>>,
+    /// The strategy that put them in order; `None` for the usual one.
+    pub strategy: Option<StrategyId>,
     /// The offers that are out, each with one reason.
     pub out: Vec<(OfferId, Why)>,
+}
+
+/// How many offers of an unusual order are remembered.
+const REMEMBERED: usize = 4;
+
+impl Candidate {
+    /// Returns why it is tried, in one word, when others were tried before it or none.
+    #[must_use]
+    pub const fn told(&self, is_after_others: bool) -> &'static str {
+        if is_after_others {
+            "fallback"
+        } else {
+            self.why
+        }
+    }
 }
 
 /// Nothing can be tried.
@@ -73,12 +91,33 @@ pub enum Unroutable {
         /// When it is worth asking again.
         retry_after: Duration,
     },
+    /// Every offer that could do it is outside the bounds of the strategy.
+    #[error("no offer of this model is within the bounds of the strategy")]
+    OutOfBounds {
+        /// Whether that may pass: the offers are too slow or too unsteady, not too dear.
+        may_pass: bool,
+    },
     /// Nobody knows what it would cost.
     #[error("no offer of this model has a known price")]
     NoPrice,
 }
 
 impl Plan {
+    /// Returns the first offers where somebody's strategy or route had a word in their order; else nothing, which takes
+    /// no room.
+    #[must_use]
+    pub fn unusual(&self) -> Vec<OfferId> {
+        let first = self.candidates.first();
+        let is_routed = first.is_some_and(|first| matches!(first.why, "route" | "pinned"));
+        if self.strategy.is_none() && !is_routed {
+            return Vec::new();
+        }
+        let mut offers: Vec<OfferId> = self.candidates.iter().map(|one| one.offer.id).collect();
+        offers.dedup();
+        offers.truncate(REMEMBERED);
+        offers
+    }
+
     /// Returns the model that is tried first.
     #[must_use]
     pub fn model_in_play(&self) -> Option<&Arc<Model>> {
@@ -103,7 +142,8 @@ pub fn plan(
         plan.candidates = probe(&plan, resolved, need, health, now);
     }
     if plan.candidates.is_empty() {
-        return Err(refusal(&plan.out, health, now));
+        let is_bounded = !need.strategy.bounds.is_paid_allowed;
+        return Err(refusal(&plan.out, is_bounded, health, now));
     }
     Ok(plan)
 }
@@ -150,7 +190,7 @@ fn probe(
 }
 
 /// Says in the caller's terms why nothing is left.
-fn refusal(out: &[(OfferId, Why)], health: &Health, now: Moment) -> Unroutable {
+fn refusal(out: &[(OfferId, Why)], is_bounded: bool, health: &Health, now: Moment) -> Unroutable {
     let whys = || out.iter().map(|(_, why)| *why);
     let probe = Duration::from_millis(health.settings().probe_every_ms);
     let pauses = whys().filter_map(|why| match why {
@@ -165,6 +205,11 @@ fn refusal(out: &[(OfferId, Why)], health: &Health, now: Moment) -> Unroutable {
         } else {
             Unroutable::AllLimited { retry_after }
         };
+    }
+    let may_pass = whys().any(|why| matches!(why, Why::TooSlow | Why::Unsteady));
+    let is_free_only = is_bounded && whys().any(|why| why == Why::NotFree);
+    if may_pass || is_free_only || whys().any(|why| why == Why::TooDear) {
+        return Unroutable::OutOfBounds { may_pass };
     }
     if whys().any(|why| why == Why::ContextTooSmall) {
         return Unroutable::ContextTooSmall;
@@ -182,6 +227,8 @@ fn refusal(out: &[(OfferId, Why)], health: &Health, now: Moment) -> Unroutable {
     Unroutable::NothingAble { param: "model" }
 }
 
+#[cfg(test)]
+mod ordered;
 #[cfg(test)]
 mod routed;
 #[cfg(test)]

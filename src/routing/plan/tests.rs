@@ -11,7 +11,10 @@ use crate::{
         Abilities, Ability, Alias, Catalog, Dialect, Provider, Tier,
         sample::{credential, free, model, organization, paid, provider},
     },
-    routing::health::{Cool, Failure, Settings},
+    routing::{
+        health::{Cool, Failure, Settings},
+        strategy::MISER,
+    },
 };
 
 pub(super) const NOW: Moment = Moment::from_millis(1_795_000_000_000);
@@ -31,6 +34,8 @@ pub(super) fn need() -> Need<'static> {
         allowed_models: None,
         is_free_only: false,
         routes: None,
+        strategy: &MISER,
+        seed: 7,
         is_rehearsal: false,
     }
 }

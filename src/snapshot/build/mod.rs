@@ -10,7 +10,8 @@ use super::{
     Counts, Snapshot,
     rows::{
         AliasRow, AllowanceRow, CredentialRow, Document, ModelAccessRow, ModelRow, OfferRow,
-        ProviderAccessRow, ProviderRow, RouteRow, SubstituteRow, preferences, rows, wishes,
+        ProviderAccessRow, ProviderRow, RouteRow, StrategyRow, SubstituteRow, preferences, rows,
+        wishes,
     },
 };
 use crate::{
@@ -104,6 +105,7 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
     let provider_access =
         rows::<ProviderAccessRow>("provider_access", &document.provider_access, left)?;
     let routes = rows::<RouteRow>("routes", &document.routes, left)?;
+    let strategies = rows::<StrategyRow>("strategies", &document.strategies, left)?;
     let wishes = wishes(substitutes, model_access, provider_access);
     let keys = Keys::open(&providers, credentials, vault, left)?;
     let shelf = Shelf {
@@ -131,7 +133,7 @@ pub fn read(text: &str, vault: &Vault, taken_at: Moment) -> Result<Snapshot, Bad
         taken_at,
         providers: shelf.usable_providers(),
         catalog: Catalog::new(offers.into_values().collect(), &aliases, wishes),
-        preferences: preferences(routes),
+        preferences: preferences(routes, strategies),
         changes_at: document.changes_at_ms.map(Moment::from_millis),
         counts,
     })

@@ -62,6 +62,7 @@ fn booked(failed: &Line, answered: &Line, alternative: &Line, usage: Usage, read
             offer_id: alternative.id.offer_id,
             price_book: alternative.id.price_book.clone(),
         }),
+        decision: crate::usage::Decision::default(),
         first_byte_ms: None,
         duration_ms: 1,
         attempts: vec![AttemptRecord {

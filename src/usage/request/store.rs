@@ -1,5 +1,7 @@
 //! Single calls out of the books.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use crate::{
         Cursor, Moment, NanoUsd, Order, OrganizationId, Page, Paging, RequestId, Tokens, Usage,
     },
     store::{Conn, OrgTx, StoreError},
-    usage::{Alternative, AttemptRecord, Entry, Finish},
+    usage::{Alternative, AttemptRecord, Decision, Entry, Finish},
 };
 
 /// How many calls one page may look through: a filter that few calls fit must not cost a minute.
@@ -45,6 +47,9 @@ struct Row {
     price_book: String,
     alternative_offer_id: Option<Uuid>,
     alternative_price_book: Option<String>,
+    routed_by: Option<String>,
+    strategy_id: Option<Uuid>,
+    ranked_offer_ids: Option<Vec<Uuid>>,
     first_byte_ms: Option<i32>,
     duration_ms: i32,
     attempts: Json<Vec<AttemptRecord>>,
@@ -90,6 +95,16 @@ impl TryFrom<Row> for Entry {
                 offer_id: offer.into(),
                 price_book,
             }),
+            decision: Decision {
+                why: Cow::Owned(row.routed_by.unwrap_or_default()),
+                strategy: row.strategy_id.map(Into::into),
+                ranked: row
+                    .ranked_offer_ids
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(Into::into)
+                    .collect(),
+            },
             first_byte_ms: row.first_byte_ms.map(millis),
             duration_ms: millis(row.duration_ms),
             attempts: row.attempts.0,
@@ -108,7 +123,8 @@ pub async fn find(tx: &mut OrgTx, id: RequestId) -> Result<Option<Entry>, StoreE
         r#"select request_id, organization_id, group_id, user_id, api_key_id, client_request_id, tags, requested_model,
             model_id, offer_id, provider_id, status, finish, is_estimated, is_stream, input_tokens, cached_tokens,
             cache_write_tokens, output_tokens, reasoning_tokens, held_nano_usd, cost_nano_usd, saved_nano_usd, price_book,
-            alternative_offer_id, alternative_price_book, first_byte_ms, duration_ms,
+            alternative_offer_id, alternative_price_book, routed_by, strategy_id, ranked_offer_ids, first_byte_ms,
+            duration_ms,
             attempts as "attempts: Json<Vec<AttemptRecord>>"
         from operations.usage_entries
         where organization_id = $1 and request_id = $2 and at = $3"#,
@@ -367,4 +383,4 @@ fn lead(filters: &Filters) -> Lead {
 const COLUMNS: &str = "request_id, at, organization_id, group_id, user_id, api_key_id, client_request_id, tags, \
     requested_model, model_id, offer_id, provider_id, status, finish, is_estimated, is_stream, input_tokens, \
     cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, held_nano_usd, cost_nano_usd, saved_nano_usd, price_book, \
-    alternative_offer_id, alternative_price_book, first_byte_ms, duration_ms, attempts";
+    alternative_offer_id, alternative_price_book, routed_by, strategy_id, ranked_offer_ids, first_byte_ms, duration_ms, attempts";

@@ -122,7 +122,7 @@ async fn a_schedule_is_changed_as_it_was_seen_and_only_to_times_that_come() {
         .await
         .expect(404);
     run_now(&crew, "poetry").await.expect(404);
-    let other = json!({"cron": "30 4 * * *", "zone": "Asia/Tokyo"});
+    let other = json!({"cron": "30 4 * * *", "zone": "Asia/Tokyo", "is_paused": false});
     let changed = patch(&crew, "maintenance", other).await.expect(200).json();
     let next = changed["next_at"].as_str().expect("a moment");
     assert!(next.contains("T19:30:00"), "{next}");

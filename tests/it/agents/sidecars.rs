@@ -19,7 +19,7 @@ const TWO_TERMS: Duration = Duration::from_secs(12);
 /// Lets every agent wake every two seconds.
 async fn hurry(books: &mut PgConnection) {
     sqlx::query(
-        "update platform.agent_schedules set cron = '*/2 * * * * *', edited_at = clock_timestamp()",
+        "update platform.agent_schedules set cron = '*/2 * * * * *', is_paused = false, edited_at = clock_timestamp()",
     )
     .execute(books)
     .await

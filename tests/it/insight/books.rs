@@ -240,6 +240,7 @@ impl House {
             saved_nano_usd: NanoUsd::ZERO,
             price_book: String::new(),
             alternative: None,
+            decision: synaxis::usage::Decision::default(),
             first_byte_ms: None,
             duration_ms: 0,
             attempts: Vec::new(),

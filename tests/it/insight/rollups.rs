@@ -31,6 +31,7 @@ fn abandoned(call: &Entry) -> Entry {
         is_estimated: true,
         status: 0,
         alternative: None,
+        decision: synaxis::usage::Decision::default(),
         saved_nano_usd: synaxis::base::NanoUsd::ZERO,
         ..call.clone()
     }

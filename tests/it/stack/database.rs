@@ -182,7 +182,7 @@ pub fn audit_keys() -> AuditKeys {
 
 /// Returns the name of the template for the migrations as they are, making it when it is not there.
 async fn template() -> String {
-    let name = format!("synaxis_test_template_{:08x}", fingerprint());
+    let name = format!("synaxis_test_template_{:08x}_calm", fingerprint());
     let mut server = connect(&server_url()).await;
     // Held until the connection ends: whoever comes second finds the template made.
     run(
@@ -220,8 +220,17 @@ async fn make_template(server: &mut PgConnection, name: &str) {
     migrate::migrate(&settings)
         .await
         .expect("the migrations apply");
+    calm(&url).await;
     wait_until_left(server, name).await;
     run(server, format!("alter database {name} is_template true")).await;
+}
+
+/// Lets agents wake when a test says so, and not because a minute has come.
+async fn calm(url: &Url) {
+    let mut books = connect(url).await;
+    let pause = "update platform.agent_schedules set is_paused = true";
+    run(&mut books, pause.to_owned()).await;
+    books.close().await.expect("closed");
 }
 
 /// A database cannot be cloned while the connection that migrated it is still ending.

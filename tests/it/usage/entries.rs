@@ -51,6 +51,7 @@ pub fn entry_at(at: Moment, number: u64) -> Entry {
         saved_nano_usd: NanoUsd(number % 10),
         price_book: "3f2a".to_owned(),
         alternative: None,
+        decision: synaxis::usage::Decision::default(),
         first_byte_ms: Some(120),
         duration_ms: 950,
         attempts: vec![AttemptRecord {

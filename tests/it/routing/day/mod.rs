@@ -213,6 +213,8 @@ fn need(organization: OrganizationId, each: u64) -> Need<'static> {
         allowed_models: None,
         is_free_only: false,
         routes: None,
+        strategy: &synaxis::routing::strategy::MISER,
+        seed: 0,
         is_rehearsal: false,
     }
 }
