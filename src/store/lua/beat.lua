@@ -6,4 +6,6 @@
 -- Reply 1: the others had given it up, 0: they had not
 local t = redis.call('TIME')
 redis.call('ZADD', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
+-- Longer than anybody is away who still comes back; nothing stays forever.
+redis.call('PEXPIRE', KEYS[1], 2678400000)
 return {redis.call('DEL', KEYS[2])}
