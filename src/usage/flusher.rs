@@ -220,7 +220,8 @@ impl Flusher {
         if let Some(keeper) = self.keeper.as_mut().filter(|_| self.pending.are_of_dead()) {
             keeper.note_lost(self.pending.each().filter_map(leases::lost));
         }
-        let turn = if self.pending.is_full(limit) {
+        // What one dead process left is soon booked; that of the next waits already.
+        let turn = if self.pending.is_full(limit) || self.pending.are_of_dead() {
             Turn::Full
         } else {
             Turn::Part
